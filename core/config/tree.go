@@ -1,0 +1,263 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Paths name places in the document as the UI, the API and the CLI do:
+// dns.upstreams, peers.laptop.split, dns.records.0.value. An element of a list
+// is named by its "name" where it has one, and by its index otherwise.
+
+// Get returns the value at path as JSON; the empty path is the whole document.
+func Get(d *Document, path string) (json.RawMessage, error) {
+	t, err := tree(d)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range split(path) {
+		next, ok := child(t, key)
+		if !ok {
+			if mayHold(d, path) {
+				return json.RawMessage("null"), nil
+			}
+			return nil, &FieldError{path, "there is no such setting"}
+		}
+		t = next
+	}
+	return json.Marshal(t)
+}
+
+// Set puts value at path. Where path ends in the name of a list element that
+// does not exist, the element is added.
+func Set(d *Document, path string, value json.RawMessage) error {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil || dec.More() {
+		return &FieldError{path, `not a JSON value; text needs quotes: "like this"`}
+	}
+	return edit(d, path, func(parent any, key string) (any, error) { return put(parent, key, v, path) })
+}
+
+// Delete takes the value at path away: a setting returns to its default, a list
+// element is removed.
+func Delete(d *Document, path string) error {
+	return edit(d, path, func(parent any, key string) (any, error) {
+		switch p := parent.(type) {
+		case map[string]any:
+			delete(p, key)
+			return p, nil
+		case []any:
+			if i := index(p, key); i >= 0 {
+				return append(p[:i:i], p[i+1:]...), nil
+			}
+		}
+		return nil, &FieldError{path, "there is no such setting"}
+	})
+}
+
+// Decode reads a document strictly: an unknown field is an error that names it.
+func Decode(data []byte) (*Document, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	d := new(Document)
+	if err := dec.Decode(d); err != nil {
+		return nil, decodeError("", err)
+	}
+	if dec.More() {
+		return nil, &FieldError{"", "there is more after the end of the document"}
+	}
+	return d, nil
+}
+
+func edit(d *Document, path string, last func(parent any, key string) (any, error)) error {
+	keys := split(path)
+	if len(keys) == 0 {
+		return &FieldError{path, "name a setting, such as dns.upstreams"}
+	}
+	t, err := tree(d)
+	if err != nil {
+		return err
+	}
+	if t, err = descend(t, keys, path, last); err != nil {
+		return err
+	}
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	next, err := Decode(data)
+	if err != nil {
+		var f *FieldError
+		if errors.As(err, &f) {
+			f.Path = path
+		}
+		return err
+	}
+	*d = *next
+	return nil
+}
+
+func descend(t any, keys []string, path string, last func(any, string) (any, error)) (any, error) {
+	if len(keys) == 1 {
+		return last(t, keys[0])
+	}
+	next, ok := child(t, keys[0])
+	if !ok {
+		if m, isMap := t.(map[string]any); isMap {
+			next, ok = container(keys[0]), true
+			m[keys[0]] = next
+		}
+	}
+	if !ok {
+		return nil, &FieldError{path, fmt.Sprintf("there is no %q", keys[0])}
+	}
+	next, err := descend(next, keys[1:], path, last)
+	if err != nil {
+		return nil, err
+	}
+	return put(t, keys[0], next, path)
+}
+
+// container is what to make where a path leads through a field that is empty:
+// lists are omitted from JSON when they are.
+func container(key string) any {
+	if lists[key] {
+		return []any{}
+	}
+	return map[string]any{}
+}
+
+var lists = map[string]bool{
+	"peers": true, "users": true, "links": true, "records": true, "zones": true, "reservations": true,
+	"aliases": true, "routes": true,
+}
+
+func put(parent any, key string, v any, path string) (any, error) {
+	switch p := parent.(type) {
+	case map[string]any:
+		p[key] = v
+		return p, nil
+	case []any:
+		if i := index(p, key); i >= 0 {
+			p[i] = v
+			return p, nil
+		}
+		if n, err := strconv.Atoi(key); err == nil && n != len(p) {
+			return nil, &FieldError{path, fmt.Sprintf("the list has %d entries; the next one is %d", len(p), len(p))}
+		}
+		if m, ok := v.(map[string]any); ok && m["name"] == nil {
+			if _, err := strconv.Atoi(key); err != nil {
+				m["name"] = key
+			}
+		}
+		return append(p, v), nil
+	}
+	return nil, &FieldError{path, "there is nothing below a plain value"}
+}
+
+func child(t any, key string) (any, bool) {
+	switch t := t.(type) {
+	case map[string]any:
+		v, ok := t[key]
+		return v, ok
+	case []any:
+		if i := index(t, key); i >= 0 {
+			return t[i], true
+		}
+	}
+	return nil, false
+}
+
+// index finds the element that key names: by name first, then by number.
+func index(list []any, key string) int {
+	for i, v := range list {
+		if m, ok := v.(map[string]any); ok && m["name"] == key {
+			return i
+		}
+	}
+	if n, err := strconv.Atoi(key); err == nil && n >= 0 && n < len(list) {
+		return n
+	}
+	return -1
+}
+
+// mayHold reports whether path could hold a value that is not set now.
+func mayHold(d *Document, path string) bool {
+	probe := d.Clone()
+	return Set(probe, path, json.RawMessage("null")) == nil
+}
+
+func split(path string) []string {
+	if path == "" {
+		return nil
+	}
+	// A name with dots, such as a route's host, is written in quotes:
+	// proxy.routes."cam.example.org".access
+	var keys []string
+	for path != "" {
+		if path[0] == '"' {
+			if end := strings.IndexByte(path[1:], '"'); end >= 0 {
+				keys = append(keys, path[1:end+1])
+				path = strings.TrimPrefix(path[end+2:], ".")
+				continue
+			}
+		}
+		key, rest, _ := strings.Cut(path, ".")
+		keys = append(keys, key)
+		path = rest
+	}
+	return keys
+}
+
+// tree is d as decoded JSON: maps, slices and plain values.
+func tree(d *Document) (any, error) {
+	data, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var t any
+	err = dec.Decode(&t)
+	return t, err
+}
+
+// decodeError puts what encoding/json says into words for the user.
+func decodeError(path string, err error) error {
+	var typ *json.UnmarshalTypeError
+	var syn *json.SyntaxError
+	switch {
+	case errors.As(err, &typ):
+		if typ.Field != "" {
+			path = typ.Field
+		}
+		return &FieldError{path, fmt.Sprintf("needs %s, not a %s", kind(typ.Type.String()), typ.Value)}
+	case errors.As(err, &syn):
+		return &FieldError{path, fmt.Sprintf("not JSON at byte %d: %v", syn.Offset, syn)}
+	}
+	msg := strings.TrimPrefix(err.Error(), "json: ")
+	if name, ok := strings.CutPrefix(msg, "unknown field "); ok {
+		return &FieldError{path, "there is no setting " + name}
+	}
+	return &FieldError{path, msg}
+}
+
+func kind(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case strings.HasPrefix(goType, "uint"), strings.HasPrefix(goType, "int"):
+		return "a whole number in range"
+	case goType == "bool":
+		return "true or false"
+	case goType == "string", goType == "netip.Addr", goType == "netip.Prefix":
+		return "text in quotes"
+	}
+	return "another kind of value"
+}

@@ -1,0 +1,347 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Validate checks a resolved document as a whole and returns every problem at
+// once, as joined [FieldError]s. It knows nothing of the host: whether an
+// address is there or a port is free is for the units' Check and Apply.
+func (d *Document) Validate() error {
+	p := &problems{}
+	d.validateCell(p)
+	d.validateNetwork(p)
+	d.validateDNS(p)
+	d.validateDHCP(p)
+	d.validateVPN(p)
+	d.validatePeople(p)
+	d.validateMail(p)
+	d.validateProxy(p)
+	d.validateLinks(p)
+	d.validatePorts(p)
+	return errors.Join(p.all...)
+}
+
+type problems struct{ all []error }
+
+func (p *problems) add(path, format string, args ...any) {
+	p.all = append(p.all, &FieldError{path, fmt.Sprintf(format, args...)})
+}
+
+// few refuses lists that would cost the cell its memory.
+func (p *problems) few(path string, n, most int) {
+	if n > most {
+		p.add(path, "has %d entries; %d are allowed", n, most)
+	}
+}
+
+var (
+	label    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	userName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?$`)
+	linkName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,15}$`)
+	macAddr  = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){5}$`)
+	base64of = regexp.MustCompile(`^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$`)
+)
+
+const labelRule = "must be lower case letters, digits and dashes, at most 63, such as oak"
+
+// Label reports whether s is one DNS label in lower case.
+func Label(s string) bool { return label.MatchString(s) }
+
+// Hostname reports whether s is a host name in lower case of two labels or more.
+func Hostname(s string) bool {
+	parts := strings.Split(s, ".")
+	return len(s) <= 253 && len(parts) > 1 && !slices.ContainsFunc(parts, func(l string) bool { return !Label(l) })
+}
+
+func (d *Document) validateCell(p *problems) {
+	c := d.Cell
+	if !Label(c.Name) {
+		p.add("cell.name", labelRule)
+	}
+	if !Hostname(c.Domain) && c.Name != "" {
+		p.add("cell.domain", "must be a domain in lower case, such as oak.home.arpa")
+	}
+	if c.Mode != Trial && c.Mode != Appliance {
+		p.add("cell.mode", "must be trial or appliance")
+	}
+	for _, l := range []struct {
+		path  string
+		addrs []netip.Addr
+	}{
+		{"cell.listen", c.Listen},
+		{"dns.listen", d.DNS.Listen},
+		{"ntp.listen", d.NTP.Listen},
+		{"mail.listen", d.Mail.Listen},
+		{"dav.listen", d.DAV.Listen},
+		{"proxy.listen", d.Proxy.Listen},
+		{"web.listen", d.Web.Listen},
+	} {
+		if len(l.addrs) == 0 {
+			p.add(l.path, "must name at least one address; switch the service off instead")
+		}
+		p.few(l.path, len(l.addrs), 16)
+		seen := map[netip.Addr]bool{}
+		for _, a := range l.addrs {
+			switch {
+			case !a.IsValid():
+				p.add(l.path, "an address is empty")
+			case seen[a]:
+				p.add(l.path, "%s is there twice", a)
+			case a.IsMulticast():
+				p.add(l.path, "%s is a multicast address", a)
+			case a.IsUnspecified() && len(l.addrs) > 1:
+				p.add(l.path, "%s means every address; leave the others out", a)
+			}
+			seen[a] = true
+		}
+	}
+}
+
+func (d *Document) validateNetwork(p *problems) {
+	for _, i := range []struct {
+		path string
+		card Interface
+	}{{"network.lan", d.Network.LAN}, {"network.wan", d.Network.WAN}} {
+		if i.card.Name != "" && !linkName.MatchString(i.card.Name) {
+			p.add(i.path+".name", "is not the name of a network interface")
+		}
+		if a := i.card.Address; a.IsValid() && a.Masked().Addr() == a.Addr() && a.Bits() < 31 && a.Addr().Is4() {
+			p.add(i.path+".address", "%s is the address of the network; give that of the host, such as %s/%d", a, a.Addr().Next(), a.Bits())
+		}
+	}
+	p.few("network.allow", len(d.Network.Allow), 256)
+	for _, a := range d.Network.Allow {
+		if !a.IsValid() {
+			p.add("network.allow", "an entry is not a network such as 192.168.1.0/24")
+		}
+	}
+	for _, s := range d.NTP.Sources {
+		if !hostPort(s) {
+			p.add("ntp.sources", "%q is not a host or host:port", s)
+		}
+	}
+	p.few("ntp.sources", len(d.NTP.Sources), 16)
+	if life := time.Duration(d.CA.Life); life < time.Hour || life > 398*24*time.Hour {
+		p.add("ca.life", "must be from 1h to 9552h (398 days)")
+	}
+	p.few("ca.names", len(d.CA.Names), 100)
+	for _, n := range d.CA.Names {
+		if !strings.HasSuffix(n, "."+d.Cell.Domain) || !Hostname(n) {
+			p.add("ca.names", "%q is not a name below %s", n, d.Cell.Domain)
+		}
+	}
+}
+
+func (d *Document) validateDNS(p *problems) {
+	p.few("dns.upstreams", len(d.DNS.Upstreams), 16)
+	for _, u := range d.DNS.Upstreams {
+		if _, err := netip.ParseAddrPort(u); err != nil {
+			p.add("dns.upstreams", "%q is not an address with a port, such as 9.9.9.9:53", u)
+		}
+	}
+	p.few("dns.zones", len(d.DNS.Zones), 1000)
+	checkRecords(p, "dns.records", d.DNS.Records)
+	seen := map[string]bool{d.Cell.Domain: true}
+	for i, z := range d.DNS.Zones {
+		path := at("dns.zones", i, z.Name)
+		switch {
+		case !Hostname(z.Name):
+			p.add(path+".name", "must be a domain in lower case, such as garden.home.arpa")
+		case seen[z.Name]:
+			p.add(path+".name", "the cell answers for %s already", z.Name)
+		}
+		seen[z.Name] = true
+		checkRecords(p, path+".records", z.Records)
+	}
+}
+
+var recordTypes = []string{"A", "AAAA", "CNAME", "TXT", "MX", "SRV", "CAA", "NS", "PTR"}
+
+func checkRecords(p *problems, path string, all []Record) {
+	p.few(path, len(all), 10000)
+	for i, r := range all {
+		at := fmt.Sprintf("%s.%d", path, i)
+		if r.Name == "" {
+			p.add(at+".name", "must not be empty; @ is the zone itself")
+		}
+		if !slices.Contains(recordTypes, r.Type) {
+			p.add(at+".type", "must be one of %s", strings.Join(recordTypes, ", "))
+		}
+		if r.Value == "" {
+			p.add(at+".value", "must not be empty")
+		}
+		if strings.ContainsAny(r.Name+r.Value, "\n\r\x00") {
+			p.add(at, "must be one line")
+		}
+	}
+}
+
+func (d *Document) validateDHCP(p *problems) {
+	h := d.DHCP
+	lan := d.Network.LAN.Address
+	if On(h.Enabled) {
+		if h.Interface == "" {
+			p.add("dhcp.interface", "name the interface of the LAN, or set network.lan.name")
+		}
+		if !lan.IsValid() || !lan.Addr().Is4() {
+			p.add("network.lan.address", "DHCP needs the cell's address in the LAN, such as 192.168.1.1/24")
+		} else {
+			for path, a := range map[string]netip.Addr{"dhcp.first": h.First, "dhcp.last": h.Last} {
+				if !lan.Contains(a) {
+					p.add(path, "%s is not in the LAN %s", a, lan.Masked())
+				}
+			}
+			if h.Last.Less(h.First) {
+				p.add("dhcp.last", "must not be below dhcp.first (%s)", h.First)
+			}
+		}
+	}
+	if l := time.Duration(h.Lease); l < 2*time.Minute || l > 365*24*time.Hour {
+		p.add("dhcp.lease", "must be from 2m to 8760h")
+	}
+	p.few("dhcp.reservations", len(h.Reservations), 10000)
+	names, macs, addrs := map[string]bool{}, map[string]bool{}, map[netip.Addr]bool{lan.Addr(): true}
+	for i, r := range h.Reservations {
+		path := at("dhcp.reservations", i, r.Name)
+		if !Label(r.Name) {
+			p.add(path+".name", labelRule)
+		}
+		if !macAddr.MatchString(r.MAC) {
+			p.add(path+".mac", "must look like 02:00:5e:10:00:01, in lower case")
+		}
+		if !r.Address.Is4() || lan.IsValid() && !lan.Contains(r.Address) {
+			p.add(path+".address", "must be an IPv4 address in the LAN")
+		}
+		unique(p, path+".name", names, r.Name)
+		unique(p, path+".mac", macs, r.MAC)
+		unique(p, path+".address", addrs, r.Address)
+	}
+}
+
+func (d *Document) validatePeople(p *problems) {
+	p.few("users", len(d.Users), 1000)
+	names := map[string]bool{}
+	admins := 0
+	for i, u := range d.Users {
+		path := at("users", i, u.Name)
+		if !userName.MatchString(u.Name) {
+			p.add(path+".name", "must be lower case letters, digits, dots and dashes, at most 32, such as alice")
+		}
+		unique(p, path+".name", names, u.Name)
+		if !slices.Contains([]Role{Admin, Viewer, Member}, u.Role) {
+			p.add(path+".role", "must be admin, viewer or user")
+		}
+		for _, g := range u.Groups {
+			if !Label(g) {
+				p.add(path+".groups", "%q: a group %s", g, labelRule)
+			}
+		}
+		if u.Role == Admin && !u.Disabled {
+			admins++
+		}
+	}
+	if len(d.Users) > 0 && admins == 0 {
+		p.add("users", "at least one admin must stay, or nobody could change anything")
+	}
+}
+
+func (d *Document) validateMail(p *problems) {
+	if On(d.Mail.Enabled) && len(d.Mail.Domains) == 0 {
+		p.add("mail.domains", "must name at least one domain")
+	}
+	p.few("mail.domains", len(d.Mail.Domains), 100)
+	for _, n := range d.Mail.Domains {
+		if !Hostname(n) {
+			p.add("mail.domains", "%q is not a domain in lower case", n)
+		}
+	}
+	if d.Mail.MaxSize < 64<<10 || d.Mail.MaxSize > 1<<30 {
+		p.add("mail.maxSize", "must be from 65536 to 1073741824 bytes")
+	}
+	p.few("mail.aliases", len(d.Mail.Aliases), 10000)
+	names := map[string]bool{}
+	for i, a := range d.Mail.Aliases {
+		path := at("mail.aliases", i, a.Name)
+		if !userName.MatchString(a.Name) {
+			p.add(path+".name", "must be the part before the @, in lower case")
+		}
+		if d.User(a.Name) != nil {
+			p.add(path+".name", "%s is a user; an alias needs a name of its own", a.Name)
+		}
+		unique(p, path+".name", names, a.Name)
+		if len(a.To) == 0 {
+			p.add(path+".to", "must name at least one user")
+		}
+		for _, to := range a.To {
+			if d.User(to) == nil {
+				p.add(path+".to", "there is no user %q", to)
+			}
+		}
+	}
+}
+
+func (d *Document) validateProxy(p *problems) {
+	p.few("proxy.routes", len(d.Proxy.Routes), 1000)
+	names := map[string]bool{}
+	for i, r := range d.Proxy.Routes {
+		path := at("proxy.routes", i, r.Name)
+		host := r.Host(d.Cell.Domain)
+		if !Hostname(host) {
+			p.add(path+".name", "must be a label such as photos, or a whole host name")
+		}
+		if sub, ok := strings.CutSuffix(host, "."+d.Cell.Domain); host == d.Cell.Domain || ok && slices.Contains(Services(), sub) {
+			p.add(path+".name", "%s is the cell's own page", host)
+		}
+		unique(p, path+".name", names, host)
+		u, err := url.Parse(r.Upstream)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			p.add(path+".upstream", "must be http://host:port or https://host:port")
+		}
+		if !slices.Contains([]Access{AccessLAN, AccessVPN, AccessPublic}, r.Access) {
+			p.add(path+".access", "must be lan, vpn or public")
+		}
+	}
+}
+
+// at is the path of a list element: by name where it has one.
+func at(list string, i int, name string) string {
+	if name == "" {
+		return list + "." + strconv.Itoa(i)
+	}
+	return list + "." + Quote(name)
+}
+
+func unique[T comparable](p *problems, path string, seen map[T]bool, v T) {
+	if seen[v] {
+		p.add(path, "%v is taken already", v)
+	}
+	seen[v] = true
+}
+
+// hostPort reports whether s is a host, or a host with a port.
+func hostPort(s string) bool {
+	host := s
+	if h, port, ok := strings.Cut(s, ":"); ok && !strings.Contains(port, ":") {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return false
+		}
+		host = h
+	} else if ok {
+		if _, err := netip.ParseAddrPort(s); err == nil {
+			return true
+		}
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return true
+	}
+	return Hostname(host) || Label(host)
+}

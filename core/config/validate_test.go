@@ -1,0 +1,112 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const keyA = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
+
+func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
+	on := true
+	addr, pfx := netip.MustParseAddr, netip.MustParsePrefix
+	for name, tt := range map[string]struct {
+		edit func(*Document)
+		path string
+		says string
+	}{
+		"no name":         {func(d *Document) { d.Cell.Name = "" }, "cell.name", "lower case"},
+		"no admin":        {func(d *Document) { d.Users[0].Role = Member }, "users", "at least one admin"},
+		"user twice":      {func(d *Document) { d.Users = append(d.Users, d.Users[0]) }, "users.alice.name", "taken already"},
+		"port clash":      {func(d *Document) { d.Proxy.HTTPSPort = 8081 }, "web.uiPort", "taken by proxy.httpsPort"},
+		"clash by ports":  {func(d *Document) { d.DAV.WebDAVPort = 5232 }, "dav.webdavPort", "taken by dav.caldavPort"},
+		"public VPN":      {func(d *Document) { d.WireGuard.Subnet = pfx("198.51.100.0/24") }, "wireguard.subnet", "RFC 1918"},
+		"VPN in LAN":      {func(d *Document) { d.Network.LAN.Address = pfx("10.0.0.1/8"); d.WireGuard.Subnet = pfx("10.1.0.0/24") }, "wireguard.subnet", "overlaps the LAN"},
+		"listen nowhere":  {func(d *Document) { d.DNS.Listen = []netip.Addr{} }, "dns.listen", "at least one address"},
+		"listen twice":    {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::"), addr("127.0.0.1")} }, "dns.listen", "every address"},
+		"upstream name":   {func(d *Document) { d.DNS.Upstreams = []string{"dns.quad9.net"} }, "dns.upstreams", "9.9.9.9:53"},
+		"own zone again":  {func(d *Document) { d.DNS.Zones = []Zone{{Name: "oak.home.arpa"}} }, `dns.zones."oak.home.arpa".name`, "already"},
+		"record type":     {func(d *Document) { d.DNS.Records = []Record{{"@", "SPF", 0, "x"}} }, "dns.records.0.type", "one of"},
+		"record lines":    {func(d *Document) { d.DNS.Records = []Record{{"@", "TXT", 0, "x\ny"}} }, "dns.records.0", "one line"},
+		"DHCP, no LAN":    {func(d *Document) { d.Cell.Mode = Appliance; d.DHCP.Enabled = &on }, "network.lan.address", "192.168.1.1/24"},
+		"pool elsewhere":  {func(d *Document) { lan(d); d.DHCP.First = addr("192.0.2.9") }, "dhcp.first", "not in the LAN"},
+		"MAC":             {func(d *Document) { d.DHCP.Reservations = []Reservation{{"tv", "x", addr("10.0.0.2")}} }, "dhcp.reservations.tv.mac", "02:00"},
+		"short lease":     {func(d *Document) { d.DHCP.Lease = Duration(time.Second) }, "dhcp.lease", "2m"},
+		"peer outside":    {func(d *Document) { peer(d, "192.0.2.1", keyA) }, "peers.tv.address", "address in the VPN"},
+		"peer is cell":    {func(d *Document) { peer(d, "10.9.9.1", keyA) }, "peers.tv.address", "taken already"},
+		"peer broadcast":  {func(d *Document) { peer(d, "10.9.9.255", keyA) }, "peers.tv.address", "no device"},
+		"peer key":        {func(d *Document) { peer(d, "10.9.9.2", "x") }, "peers.tv.publicKey", "44 characters"},
+		"peer owner":      {func(d *Document) { peer(d, "10.9.9.2", keyA); d.Peers[0].Owner = "bob" }, "peers.tv.owner", `no user "bob"`},
+		"alias to nobody": {func(d *Document) { d.Mail.Aliases = []Alias{{"info", []string{"bob"}}} }, "mail.aliases.info.to", "no user"},
+		"alias is user":   {func(d *Document) { d.Mail.Aliases = []Alias{{"alice", []string{"alice"}}} }, "mail.aliases.alice.name", "is a user"},
+		"own page":        {func(d *Document) { route(d, "files", "http://192.0.2.1") }, "proxy.routes.files.name", "own page"},
+		"upstream scheme": {func(d *Document) { route(d, "cam", "ftp://192.0.2.1") }, "proxy.routes.cam.upstream", "http://"},
+		"password in URL": {func(d *Document) { route(d, "cam", "http://u:p@192.0.2.1") }, "proxy.routes.cam.upstream", "http://"},
+		"leaf life":       {func(d *Document) { d.CA.Life = Duration(time.Minute) }, "ca.life", "398 days"},
+		"foreign name":    {func(d *Document) { d.CA.Names = []string{"www.example.org"} }, "ca.names", "below oak.home.arpa"},
+		"link overlaps":   {func(d *Document) { link(d, "elm", "elm.home.arpa", "10.9.9.128/25") }, "links.elm.subnets", "overlaps 10.9.9.0/24 of this cell"},
+		"link's domain":   {func(d *Document) { link(d, "elm", "x.oak.home.arpa", "10.70.0.0/24") }, "links.elm.domain", "clashes"},
+		"two links": {func(d *Document) {
+			link(d, "elm", "elm.home.arpa", "10.70.0.0/24")
+			link(d, "fir", "fir.home.arpa", "10.70.0.0/16")
+		}, "links.fir.subnets", "of elm"},
+	} {
+		d := oak()
+		d.WireGuard.Subnet = pfx("10.9.9.0/24")
+		tt.edit(d)
+		all := FieldErrors(Resolve(d, Env{}).Validate())
+		if !slices.ContainsFunc(all, func(e *FieldError) bool { return e.Path == tt.path && strings.Contains(e.Problem, tt.says) }) {
+			t.Errorf("%s: want %s: …%s…, got %v", name, tt.path, tt.says, all)
+		}
+	}
+}
+
+func lan(d *Document) {
+	d.Cell.Mode, d.DHCP.Enabled = Appliance, new(true)
+	d.Network.LAN = Interface{"eth0", netip.MustParsePrefix("192.168.7.1/24")}
+}
+
+func peer(d *Document, addr, key string) {
+	d.Peers = append(d.Peers, Peer{Name: "tv", PublicKey: key, Address: netip.MustParseAddr(addr)})
+}
+
+func route(d *Document, name, up string) {
+	d.Proxy.Routes = append(d.Proxy.Routes, Route{Name: name, Upstream: up})
+}
+
+func link(d *Document, name, domain, net string) {
+	d.Links = append(d.Links, Link{Name: name, Domain: domain, PublicKey: keyA, Subnets: []netip.Prefix{netip.MustParsePrefix(net)}})
+}
+
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+	d := oak()
+	d.Cell.Name, d.DNS.Upstreams, d.CA.Life = "O", []string{"x"}, 1
+	if n := len(FieldErrors(Resolve(d, Env{}).Validate())); n < 3 {
+		t.Errorf("%d problems reported of 3", n)
+	}
+}
+
+func TestWholeHouseholdIsValid(t *testing.T) {
+	d := oak()
+	lan(d)
+	peer(d, "10.9.9.2", keyA)
+	d.WireGuard.Subnet = netip.MustParsePrefix("10.9.9.0/24")
+	route(d, "cam", "http://192.168.7.20:8000")
+	d.DHCP.Reservations = []Reservation{{"nas", "02:00:5e:10:00:01", netip.MustParseAddr("192.168.7.9")}}
+	r := Resolve(d, Env{})
+	if err := r.Validate(); err != nil {
+		t.Error(err)
+	}
+	if r.DHCP.First.String() != "192.168.7.100" || r.DHCP.Interface != "eth0" || r.DHCP.Router.String() != "192.168.7.1" {
+		t.Errorf("DHCP resolved to %+v", r.DHCP)
+	}
+	if r.Peers[0].Address6.IsValid() && !r.WireGuard.Subnet6.Contains(r.Peers[0].Address6) {
+		t.Errorf("peer has %s outside %s", r.Peers[0].Address6, r.WireGuard.Subnet6)
+	}
+	if !slices.Contains(r.Hostnames(), "cam.oak.home.arpa") {
+		t.Error("the route has no host name")
+	}
+}

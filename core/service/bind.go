@@ -1,0 +1,218 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"pic/core/config"
+)
+
+// Bind ties a server to the document through view, a pure function. The server's
+// Apply is called only when view's result differs from what was last applied, or
+// when that is in doubt. Panics of the server become errors.
+func Bind[C any](name string, s Server[C], view func(*config.Document) C, opts ...Option) Unit {
+	b := &bound[C]{name: name, server: s, view: view, state: Starting, since: time.Now()}
+	for _, o := range opts {
+		o(&b.options)
+	}
+	return b
+}
+
+// An Option of [Bind].
+type Option func(*options)
+
+type options struct {
+	off func(*config.Document) bool
+}
+
+// OffWhen tells which documents switch the unit off, for its status.
+func OffWhen(off func(*config.Document) bool) Option {
+	return func(o *options) { o.off = off }
+}
+
+type bound[C any] struct {
+	name   string
+	server Server[C]
+	view   func(*config.Document) C
+	options
+
+	apply sync.Mutex // held while the server's Apply runs
+	want  C          // what the document in force asks for
+	ok    bool       // the server follows want
+	known bool       // want has been set
+
+	mu       sync.Mutex // guards what follows
+	state    State
+	since    time.Time
+	restarts int
+	fault    error // why it is failing
+	isOff    bool
+}
+
+func (b *bound[C]) Name() string { return b.name }
+
+func (b *bound[C]) Check(ctx context.Context, next *config.Document) (err error) {
+	c := b.view(next)
+	b.apply.Lock()
+	same := b.known && reflect.DeepEqual(b.want, c)
+	b.apply.Unlock()
+	if same {
+		return nil // whether it can be followed is settled; it vetoes nothing
+	}
+	defer capture(&err)
+	return b.server.Check(ctx, c)
+}
+
+func (b *bound[C]) Apply(ctx context.Context, next *config.Document) error {
+	c := b.view(next)
+	b.apply.Lock()
+	defer b.apply.Unlock()
+	if b.known && reflect.DeepEqual(b.want, c) {
+		if !b.ok {
+			b.try(ctx) // failing before, for reasons of its own: no veto
+		}
+		return nil
+	}
+	if err := b.call(ctx, c); err != nil {
+		// The server says that it follows the old config still. The next Apply
+		// makes sure.
+		b.ok = false
+		b.try(ctx)
+		return err
+	}
+	b.want, b.known, b.ok = c, true, true
+	b.settled(next)
+	return nil
+}
+
+func (b *bound[C]) Restore(ctx context.Context, d *config.Document) error {
+	c := b.view(d)
+	b.apply.Lock()
+	defer b.apply.Unlock()
+	if b.known && b.ok && reflect.DeepEqual(b.want, c) {
+		return nil
+	}
+	b.want, b.known, b.ok = c, true, false
+	err := b.try(ctx)
+	b.settled(d)
+	return err
+}
+
+// try makes the server follow want. The caller holds apply.
+func (b *bound[C]) try(ctx context.Context) error {
+	if !b.known {
+		return nil
+	}
+	err := b.call(ctx, b.want)
+	b.ok = err == nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fault = err
+	return err
+}
+
+func (b *bound[C]) call(ctx context.Context, c C) (err error) {
+	defer capture(&err)
+	return b.server.Apply(ctx, c)
+}
+
+func (b *bound[C]) settled(d *config.Document) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.isOff = b.off != nil && b.off(d)
+	if b.ok {
+		b.fault = nil
+	}
+}
+
+// Run applies what the document asks for unless that is done already, and runs
+// the server. It returns nil when ctx ended it.
+func (b *bound[C]) Run(ctx context.Context) (err error) {
+	b.apply.Lock()
+	if !b.ok {
+		err = b.try(ctx)
+	}
+	b.apply.Unlock()
+	if err != nil {
+		return err
+	}
+	b.enter(Running, nil)
+	func() {
+		defer capture(&err)
+		err = b.server.Run(ctx)
+	}()
+	b.apply.Lock()
+	b.ok = false // whatever it held, it has let go
+	b.apply.Unlock()
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("it ended by itself")
+	}
+	return err
+}
+
+// enter records a change of state; it is called by Run and by the Group.
+func (b *bound[C]) enter(s State, fault error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s == Failing {
+		b.restarts++
+	}
+	if b.state != s {
+		b.state, b.since = s, time.Now()
+	}
+	b.fault = fault
+}
+
+func (b *bound[C]) Status() Status {
+	b.mu.Lock()
+	st := Status{Name: b.name, State: b.state, Since: b.since, Restarts: b.restarts}
+	if b.isOff && b.state == Running {
+		st.State = Off
+	}
+	if b.fault != nil {
+		if st.State == Running || st.State == Starting {
+			st.State = Failing
+		}
+		st.Problems = append(st.Problems, Problem{
+			Code: b.name + "/failing", Title: b.name + " does not work", Text: b.fault.Error(),
+			Fix:      "Correct the cause; the cell tries again by itself.",
+			Severity: Failure, Since: b.since,
+		})
+	}
+	b.mu.Unlock()
+	if r, ok := b.server.(Reporter); ok {
+		st.Problems = append(st.Problems, r.Problems()...)
+		st.Sockets = r.Sockets()
+		st.Facts = r.Facts()
+	}
+	slices.SortStableFunc(st.Problems, func(a, c Problem) int { return severity(c.Severity) - severity(a.Severity) })
+	return st
+}
+
+func severity(s Severity) int {
+	if s == Failure {
+		return 1
+	}
+	return 0
+}
+
+// A PanicError is a panic of a server, caught.
+type PanicError struct {
+	Value string
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return "a defect made it stop: " + e.Value }
+
+// capture turns a panic into an error; it is deferred.
+func capture(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{fmt.Sprint(v), debug.Stack()}
+	}
+}
