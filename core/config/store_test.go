@@ -45,11 +45,11 @@ func newStore(t *testing.T, units ...Unit) (*Store, string) {
 
 // A recorder is a unit that remembers what it follows and refuses on demand.
 type recorder struct {
-	name              string
-	log               *[]string
-	follows           *Document
-	noCheck, noApply  bool
-	noRestore, always bool
+	name             string
+	log              *[]string
+	follows          *Document
+	noCheck, noApply bool
+	noRestore        bool
 }
 
 var errNo = errors.New("no")
