@@ -71,6 +71,9 @@ func Resolve(d *Document, env Env) *Document {
 	port(&r.DNS.Port, env.Ports, "DNS_PORT", 53, 10053)
 	if r.DNS.Upstreams == nil {
 		for _, a := range env.Resolvers {
+			if c.Mode == Appliance && a.Addr().IsLoopback() {
+				continue // that is this cell, or asks it
+			}
 			r.DNS.Upstreams = append(r.DNS.Upstreams, a.String())
 		}
 	}

@@ -25,6 +25,7 @@ type Store struct {
 	log    *slog.Logger
 	units  []Unit
 	around func() (end func())
+	watch  func(Revision)
 
 	cur atomic.Pointer[current]
 
@@ -51,7 +52,7 @@ func Open(dir string, env Env, log *slog.Logger) (*Store, error) {
 }
 
 func open(k disk, env Env, log *slog.Logger) (*Store, error) {
-	s := &Store{disk: k, env: env, log: log, around: func() func() { return func() {} }}
+	s := &Store{disk: k, env: env, log: log, around: func() func() { return func() {} }, watch: func(Revision) {}}
 	doc, err := s.disk.boot(func(d *Document) error { return Resolve(d, env).Validate() })
 	if err != nil {
 		return nil, err
@@ -90,6 +91,14 @@ func (s *Store) Follow(ctx context.Context, around func() (end func()), units ..
 			s.log.Error("unit could not start", "unit", u.Name(), "err", err)
 		}
 	}
+}
+
+// Watch calls f after each change that is in force and on disk. f must not block
+// nor change the document. Watch is called before the first Change.
+func (s *Store) Watch(f func(Revision)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = f
 }
 
 // Current returns the document as the user chose it. It must not be changed.
@@ -161,27 +170,27 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 			return nil, &RefusedError{u.Name(), err}
 		}
 	}
-	if err := s.save(next, prev, c); err != nil {
+	rev := Revision{
+		Number: doc.Revision, Time: time.Now(), Actor: c.Actor, Reason: c.Reason, Diff: Diff(prev.chosen, doc),
+	}
+	if err := s.save(doc, rev, c.Confirm); err != nil {
 		s.undo(ctx, s.units, prev.resolved)
 		return nil, fmt.Errorf("saving revision %d: %w", doc.Revision, err)
 	}
 	s.cur.Store(next)
+	s.watch(rev)
 	s.log.Info("change applied", "rev", doc.Revision, "actor", c.Actor, "reason", c.Reason, "dur", time.Since(began))
 	return doc, nil
 }
 
 // save makes the change durable. Once config.json has its new name, the change
 // is committed whatever else fails.
-func (s *Store) save(next, prev *current, c Change) error {
-	rev := Revision{
-		Number: next.chosen.Revision, Time: time.Now(), Actor: c.Actor, Reason: c.Reason,
-		Diff: Diff(prev.chosen, next.chosen),
-	}
+func (s *Store) save(d *Document, rev Revision, confirm time.Duration) error {
 	var p *Pending
-	if c.Confirm > 0 {
-		p = &Pending{Revision: rev.Number, Base: prev.chosen.Revision, Deadline: rev.Time.Add(c.Confirm)}
+	if confirm > 0 {
+		p = &Pending{Revision: rev.Number, Base: rev.Number - 1, Deadline: rev.Time.Add(confirm)}
 	}
-	committed, err := s.disk.save(next.chosen, rev, p)
+	committed, err := s.disk.save(d, rev, p)
 	switch {
 	case !committed:
 		return err
@@ -190,7 +199,7 @@ func (s *Store) save(next, prev *current, c Change) error {
 	}
 	if p != nil {
 		s.pending.Store(p)
-		s.expire = time.AfterFunc(c.Confirm, s.revertExpired)
+		s.expire = time.AfterFunc(confirm, s.revertExpired)
 	}
 	return nil
 }
