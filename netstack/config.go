@@ -1,0 +1,139 @@
+package netstack
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"pic/core/config"
+)
+
+// A Mode is the ground that the tunnel stands on.
+type Mode string
+
+const (
+	Off       Mode = ""
+	TUN       Mode = "tun"       // an interface of the host
+	UserSpace Mode = "userspace" // a TCP/IP stack within the process
+)
+
+// Config is what the server needs to know. [From] derives it.
+type Config struct {
+	Mode      Mode
+	Key       config.Secret // the cell's private key; without it nothing is served
+	Port      uint16        // UDP
+	Addresses []netip.Prefix
+	MTU       int
+	Interface string // in TUN mode
+	WAN       string // where the internet is; empty: wherever the kernel routes it
+	LAN       string // where the LAN is; may be the same as WAN
+	LANNets   []netip.Prefix
+	Peers     []Peer
+}
+
+// A Peer is a device that may use the tunnel.
+type Peer struct {
+	Name      string
+	PublicKey string // base64
+	Preshared config.Secret
+	Addrs     []netip.Addr
+	Internet  bool // may reach what is beyond the LAN
+	LAN       bool // may reach the LAN
+}
+
+// From picks the server's Config out of the resolved document. Peers that are
+// disabled are not in it.
+func From(d *config.Document) Config {
+	w := &d.WireGuard
+	if !config.On(w.Enabled) {
+		return Config{}
+	}
+	c := Config{
+		Mode: TUN, Key: w.Key, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
+		WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name,
+	}
+	if d.Cell.Mode == config.Trial {
+		c.Mode = UserSpace
+	}
+	four, six := w.VPN()
+	for _, a := range []struct {
+		addr netip.Addr
+		net  netip.Prefix
+	}{{four, w.Subnet}, {six, w.Subnet6}} {
+		if a.addr.IsValid() {
+			c.Addresses = append(c.Addresses, netip.PrefixFrom(a.addr, a.net.Bits()))
+		}
+	}
+	if lan := d.Network.LAN.Address; lan.IsValid() {
+		c.LANNets = append(c.LANNets, lan.Masked())
+	}
+	for i := range d.Peers {
+		p := &d.Peers[i]
+		if p.Disabled {
+			continue
+		}
+		peer := Peer{
+			Name: p.Name, PublicKey: p.PublicKey, Preshared: p.Preshared,
+			Internet: config.On(p.Internet), LAN: config.On(p.LAN),
+		}
+		for _, a := range []netip.Addr{p.Address, p.Address6} {
+			if a.IsValid() {
+				peer.Addrs = append(peer.Addrs, a)
+			}
+		}
+		c.Peers = append(c.Peers, peer)
+	}
+	return c
+}
+
+// check finds what could not work, whatever the host.
+func (c Config) check() error {
+	if c.Mode == Off {
+		return nil
+	}
+	if len(c.Addresses) == 0 {
+		return fmt.Errorf("wireguard.subnet: the VPN has no addresses")
+	}
+	if c.MTU < 1280 || c.MTU > 65000 {
+		return fmt.Errorf("wireguard.mtu: %d is not between 1280 and 65000", c.MTU)
+	}
+	if c.Mode == TUN && !validInterface(c.Interface) {
+		return fmt.Errorf("wireguard.interface: %q is not a name for an interface (1 to 15 of a-z, 0-9, - and _)", c.Interface)
+	}
+	owner := map[netip.Addr]string{}
+	for _, a := range c.Addresses {
+		owner[a.Addr()] = "the cell"
+	}
+	for _, p := range c.Peers {
+		for _, a := range p.Addrs {
+			if o := owner[a]; o != "" {
+				return fmt.Errorf("peer %s: %s has the address %s already", p.Name, o, a)
+			}
+			owner[a] = "peer " + p.Name
+		}
+	}
+	return nil
+}
+
+func validInterface(name string) bool {
+	if name == "" || len(name) > 15 {
+		return false
+	}
+	for _, r := range name {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// routes reports whether any peer may reach anything beyond the cell.
+func (c Config) routes() bool {
+	return slices.ContainsFunc(c.Peers, func(p Peer) bool { return p.Internet || p.LAN })
+}
+
+func (c Config) has6() bool {
+	return slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
+}

@@ -1,0 +1,269 @@
+// Package netstack joins the household's devices to the cell by WireGuard and
+// decides what they may reach through it.
+//
+// The tunnel is wireguard-go's device as a library; the protocol is that of the
+// WireGuard paper and interoperates with every other implementation. It stands
+// on one of two grounds:
+//
+//   - In appliance mode on a TUN device of the host, which gets the cell's VPN
+//     addresses. One nftables table, `inet pic`, lets each peer reach the
+//     internet or the LAN as the document says, hides the VPN behind the cell's
+//     address on the way out, and refuses the rest, peers to each other
+//     included. Other tables are neither read for decisions nor written. `wg`
+//     works on the interface.
+//   - In trial mode on a TCP/IP stack of its own (gVisor's) within the process,
+//     which needs no privileges. Services listen in it through [Server.ListenTCP]
+//     and [Server.ListenUDP]. What a peer sends beyond the cell goes out through
+//     sockets of the process, TCP and UDP only, under the same policy.
+//
+// Promises: a change of one peer does not disturb the sessions of others; no
+// packet is forwarded for a peer without the right to it, and taking a right
+// away also ends its open connections; an Apply that fails leaves the former
+// tunnel, table and settings in force; at its end Run leaves no interface, table
+// or changed kernel setting behind. After kill -9 the table stays, harmlessly,
+// until the next start replaces it.
+//
+// Not done here: links to other cells, exit nodes, port forwards, DHCP and RA,
+// traffic shaping. The host's own traffic is never filtered.
+package netstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pic/core/config"
+)
+
+// A Server is the cell's VPN and its policy. Use [New]. It implements
+// service.Server, service.Reporter and listen.VPN.
+type Server struct {
+	log     *slog.Logger
+	secrets func(config.Secret) ([]byte, error)
+	ports   *ports
+	host    *host
+	trouble troubles
+
+	tunnel atomic.Pointer[tunnel] // nil while there is none; written under mu
+
+	mu       sync.Mutex
+	conf     Config // in force
+	firewall firewall
+	routing  routing
+	heard    map[key]wgPeer // peers of a tunnel that another is to replace
+}
+
+// New returns a server that does nothing until the first Apply. secrets opens
+// the secrets that the document names: keys, 32 bytes or their base64.
+func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
+	return &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost()}
+}
+
+// Check reports why c could not be applied.
+func (s *Server) Check(_ context.Context, c Config) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	_, err := s.desire(c)
+	return err
+}
+
+// Apply makes the tunnel, the table and the kernel's settings those of c. On
+// error they are put back.
+func (s *Server) Apply(ctx context.Context, c Config) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.change(ctx, c)
+}
+
+func (s *Server) change(ctx context.Context, c Config) error {
+	err := s.move(c)
+	if err == nil {
+		s.conf = c
+		return nil
+	}
+	if back := s.move(s.conf); back != nil {
+		s.log.Error("former network not restored", "err", back)
+		s.trouble.set(undoFailed(back))
+	}
+	return err
+}
+
+// move brings everything to c, from whatever state it is in. Rights are granted
+// and taken before the tunnel changes, so that a new peer never has more than
+// its own; they end after the tunnel is closed.
+func (s *Server) move(c Config) error {
+	want, err := s.desire(c)
+	if err != nil {
+		return err
+	}
+	ground := c.Mode
+	if c.Mode != Off && c.Key == "" {
+		s.trouble.set(noKey())
+		ground = Off
+	} else {
+		s.trouble.clear(codeNoKey)
+	}
+	if ground == TUN {
+		if err := canTUN(); err != nil {
+			s.trouble.set(noTUN(err))
+			ground = Off
+		}
+	}
+	if ground != TUN || c.Mode == Off {
+		s.trouble.clear(codeForeignDrop, codeNoSocket)
+	}
+	if c.Mode != TUN || ground == TUN {
+		s.trouble.clear(codeNoTUN)
+	}
+	if ground == TUN {
+		if err := s.guard(c); err != nil {
+			return err
+		}
+	}
+	if err := s.tunnelTo(ground, c, want); err != nil {
+		return err
+	}
+	if ground == TUN {
+		return nil
+	}
+	return errors.Join(s.firewall.remove(), s.routing.restore())
+}
+
+// guard puts the table in force and then lets the kernel route.
+func (s *Server) guard(c Config) error {
+	if err := s.firewall.set(compile(c, s.host.onLink(c.LAN))); err != nil {
+		return err
+	}
+	if chains := foreignDrops(); len(chains) > 0 && c.routes() {
+		s.trouble.set(foreignDrop(chains))
+	} else {
+		s.trouble.clear(codeForeignDrop)
+	}
+	if !c.routes() {
+		return s.routing.restore()
+	}
+	return s.routing.enable(c.has6())
+}
+
+// tunnelTo opens, alters or closes the tunnel.
+func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
+	old := s.tunnel.Load()
+	if old != nil && (!old.alive() || !old.fits(ground, c)) {
+		// Two devices cannot share a port, so the old one goes first; change
+		// brings it back if the new one cannot be had.
+		if d, err := old.state(); err == nil {
+			s.heard = d.peers
+		}
+		s.closeTunnel(old)
+		old = nil
+	}
+	if ground == Off {
+		return nil
+	}
+	if old != nil {
+		return old.set(c, want)
+	}
+	t, err := s.openTunnel(ground, c, want)
+	if err != nil {
+		return err
+	}
+	s.tunnel.Store(t)
+	t.call(s.heard)
+	s.heard = nil
+	if t.stack != nil {
+		s.ports.attach(t.stack, now)
+	} else {
+		s.ports.attach(hostNet{}, later)
+	}
+	s.log.Info("tunnel up", "iface", t.name, "port", t.port(), "peers", len(c.Peers))
+	return nil
+}
+
+func (s *Server) closeTunnel(t *tunnel) {
+	s.tunnel.Store(nil)
+	s.ports.detach()
+	t.close()
+	s.log.Info("tunnel down", "iface", t.name)
+}
+
+// Run watches over what Apply has set up until ctx is done, and then takes it
+// all down. It returns an error if the tunnel has broken, for the supervisor to
+// start it again.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	moved := make(chan struct{}, 1)
+	wg.Go(func() { watchAddresses(ctx, s.log, moved) })
+	touched := make(chan struct{}, 1)
+	wg.Go(func() { watchFirewall(ctx, s.log, touched) })
+
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var broken error
+	for ctx.Err() == nil && broken == nil {
+		select {
+		case <-ctx.Done():
+		case <-moved:
+			s.again(ctx, "addresses changed")
+			s.host.tell()
+		case <-touched:
+			s.again(ctx, "firewall changed by another program")
+		case t := <-tick.C:
+			s.ports.retry()
+			if s.trouble.due(t) {
+				s.again(ctx, "trying again")
+			}
+			broken = s.broken()
+		}
+	}
+	cancel(nil)
+	wg.Wait()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.move(Config{})
+	s.conf = Config{}
+	s.trouble.clear()
+	return errors.Join(broken, err)
+}
+
+// again applies the present Config once more because the world has changed.
+func (s *Server) again(ctx context.Context, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conf.Mode == Off {
+		return
+	}
+	s.log.Debug("applying again", "why", why)
+	if err := s.move(s.conf); err != nil {
+		s.log.Warn("network not as it should be", "why", why, "err", err)
+		s.trouble.set(drifted(err))
+		return
+	}
+	s.trouble.clear(codeDrift)
+}
+
+func (s *Server) broken() error {
+	if t := s.tunnel.Load(); t != nil && !t.alive() {
+		return fmt.Errorf("the interface %s has gone away", t.name)
+	}
+	return nil
+}
+
+// Addresses returns the host's own addresses, without loopback and link-local
+// ones, as the kernel has them now.
+func (s *Server) Addresses() []netip.Addr { return s.host.addresses() }
+
+// OnAddresses has f called, from a goroutine of Run, after the host's addresses
+// have changed. f must not block.
+func (s *Server) OnAddresses(f func()) { s.host.onChange(f) }

@@ -1,0 +1,90 @@
+package netstack
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// watchAddresses tells changed after each change of the host's addresses until
+// ctx is done.
+func watchAddresses(ctx context.Context, log *slog.Logger, changed chan<- struct{}) {
+	watch(ctx, log.With("of", "addresses"), changed, unix.NETLINK_ROUTE,
+		[]uint32{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
+		unix.RTM_NEWADDR, unix.RTM_DELADDR)
+}
+
+// watchFirewall tells changed after each change of the host's packet filter,
+// whoever makes it: `nft flush ruleset` takes our table too, and with it all
+// limits of the peers.
+func watchFirewall(ctx context.Context, log *slog.Logger, changed chan<- struct{}) {
+	watch(ctx, log.With("of", "firewall"), changed, unix.NETLINK_NETFILTER,
+		[]uint32{unix.NFNLGRP_NFTABLES},
+		unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN)
+}
+
+// watch listens to multicast groups of the kernel. changed has room for one
+// message, which stands for any number of changes.
+func watch(ctx context.Context, log *slog.Logger, changed chan<- struct{}, family int, groups []uint32, kinds ...netlink.HeaderType) {
+	c, err := netlink.Dial(family, nil)
+	if err != nil {
+		log.Debug("changes not watched", "err", err)
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer func() {
+		if stop() {
+			c.Close()
+		}
+	}()
+	for _, g := range groups {
+		if err := c.JoinGroup(g); err != nil {
+			log.Debug("changes not watched", "err", err)
+			return
+		}
+	}
+	for {
+		msgs, err := c.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, unix.ENOBUFS): // more than we could read
+			poke(changed)
+			continue
+		case err != nil:
+			log.Debug("changes no longer watched", "err", err)
+			return
+		}
+		for _, m := range msgs {
+			for _, k := range kinds {
+				if m.Header.Type == k {
+					poke(changed)
+				}
+			}
+		}
+		pause(ctx, moment)
+	}
+}
+
+// moment is how long a watcher rests after changes, which come in swarms.
+const moment = 100 * time.Millisecond
+
+func poke(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
