@@ -13,6 +13,12 @@ export default defineConfig({
 		modulePreload: { polyfill: false },
 		manifest: true, // for scripts/budget.mjs
 		reportCompressedSize: false,
+		rolldownOptions: {
+			output: {
+				// What most pages share comes with the shell, rather than in twenty small files.
+				codeSplitting: { groups: [{ name: "kit", test: /lucide-react|src\/(kit|parts|change|api)\// }] },
+			},
+		},
 	},
 	server: {
 		port: 5173,

@@ -1,0 +1,153 @@
+// The one event stream of the page, feeding the query cache. The reducers are
+// pure; connect() is the only place that touches the network.
+import type { QueryClient } from "@tanstack/react-query"
+import { addSample, type Sample } from "./rates"
+import type { Event, Health, Line, Pulse, Traffic } from "./types"
+
+export const maxEvents = 500
+export const maxLines = 2000
+
+export interface LogFilter {
+	unit: string
+	level: string
+}
+
+const levels = ["DEBUG", "INFO", "WARN", "ERROR"]
+
+/** Rank of a log level; slog writes steps between levels as INFO+2. */
+export function levelRank(level: string): number {
+	return levels.indexOf(level.toUpperCase().replace(/[+-].*/, ""))
+}
+
+export function lineFits(l: Line, f: LogFilter): boolean {
+	return (!f.unit || l.unit === f.unit) && (!f.level || levelRank(l.level) >= levelRank(f.level))
+}
+
+/** Adds to a list ordered by id what is not in it yet, and forgets the oldest. */
+export function addTo<T extends { id: number }>(list: readonly T[] | undefined, one: T, max: number): T[] | undefined {
+	if (!list) return undefined // nobody has asked for it yet
+	const last = list.at(-1)
+	if (last && last.id >= one.id) return list as T[]
+	return [...list.slice(Math.max(0, list.length - max + 1)), one]
+}
+
+/** The status after a small status, and whether the rest has to be asked anew. */
+export function applyPulse(old: Health | undefined, p: Pulse): { health: Health | undefined; stale: boolean } {
+	if (!old) return { health: undefined, stale: true }
+	return {
+		health: { ...old, ...p },
+		stale: old.revision !== p.revision || old.ok !== p.ok || old.sentence !== p.sentence,
+	}
+}
+
+/** Which queries an event makes stale, by the first part of their key. */
+export function touchedBy(e: Event): string[] {
+	const [noun] = e.kind.split(".")
+	switch (noun) {
+		case "change":
+		case "config":
+			return ["config", "peers", "wireguard", "dns", "dhcp", "ntp", "email", "calendar", "routing", "vault", "cells", "users"]
+		case "unit":
+		case "service":
+			return ["status"]
+		case "lease":
+			return ["dhcp", "dns"]
+		case "peer":
+			return ["peers", "wireguard"]
+		case "user":
+			return ["users", "tokens"]
+		case "cert":
+		case "certificate":
+			return ["vault"]
+		case "mail":
+			return ["email"]
+	}
+	return []
+}
+
+export type Link = "connecting" | "live" | "lost"
+
+let state: Link = "connecting"
+const watchers = new Set<() => void>()
+
+export const linkState = {
+	get: () => state,
+	watch(w: () => void) {
+		watchers.add(w)
+		return () => watchers.delete(w)
+	},
+}
+
+let samples: readonly Sample[] = []
+
+/** The counters of the last minute, as the stream tells them. */
+export const traffic = {
+	get: () => samples,
+	watch: linkState.watch,
+}
+
+function setTraffic(list: readonly Sample[]) {
+	samples = list
+	for (const w of watchers) w()
+}
+
+function setLink(s: Link) {
+	if (s === state) return
+	state = s
+	for (const w of watchers) w()
+}
+
+/** Listens until the returned function is called. Comes back by itself. */
+export function connect(qc: QueryClient): () => void {
+	let source: EventSource | undefined
+	let timer: ReturnType<typeof setTimeout> | undefined
+	let last = ""
+	let wait = 1000
+	const stale = (keys: string[]) => {
+		for (const k of keys) qc.invalidateQueries({ queryKey: [k] })
+	}
+	const open = () => {
+		source = new EventSource(last ? `/api/events?since=${encodeURIComponent(last)}` : "/api/events")
+		source.onopen = () => {
+			if (state === "lost") qc.invalidateQueries()
+			wait = 1000
+			setLink("live")
+		}
+		source.onerror = () => {
+			setLink("lost")
+			if (source?.readyState !== EventSource.CLOSED) return // the browser tries again
+			timer = setTimeout(open, wait)
+			wait = Math.min(wait * 2, 30_000)
+			stale(["session"])
+		}
+		const on = <T>(type: string, fn: (data: T) => void) =>
+			source?.addEventListener(type, (m: MessageEvent<string>) => {
+				if (m.lastEventId) last = m.lastEventId
+				fn(JSON.parse(m.data))
+			})
+		on<Pulse>("status", (p) => {
+			const { health, stale: old } = applyPulse(qc.getQueryData<Health>(["status"]), p)
+			if (health) qc.setQueryData(["status"], health)
+			if (old) stale(["status"])
+		})
+		on<Event>("event", (e) => {
+			qc.setQueryData<Event[]>(["timeline"], (l) => addTo(l, e, maxEvents))
+			stale(touchedBy(e))
+		})
+		on<Traffic>("traffic", (x) =>
+			setTraffic(addSample(samples, { at: Date.parse(x.time) / 1000, bytes: x.rxBytes + x.txBytes, queries: x.dnsQueries })),
+		)
+		on<Line>("log", (l) => {
+			for (const [key, lines] of qc.getQueriesData<Line[]>({ queryKey: ["logs"] })) {
+				if (lineFits(l, key[1] as LogFilter)) qc.setQueryData(key, addTo(lines, l, maxLines))
+			}
+		})
+	}
+	open()
+	return () => {
+		clearTimeout(timer)
+		source?.close()
+		setTraffic([])
+		setLink("connecting")
+	}
+}

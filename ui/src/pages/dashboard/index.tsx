@@ -1,0 +1,171 @@
+import { Activity, ChevronRight, Plus, Sprout } from "lucide-react"
+import { Link, useLocation } from "wouter"
+import { usePeers, useSession, useStatus, useTimeline } from "../../api/hooks"
+import type { CellProblem, Health, Service } from "../../api/types"
+import { Button, ButtonLink } from "../../kit/button"
+import { Card } from "../../kit/card"
+import { ago, span } from "../../kit/format"
+import { Page } from "../../kit/page"
+import { Empty, Skeleton } from "../../kit/states"
+import { Dot, Notice, Status } from "../../kit/status"
+import { Copy } from "../../kit/text"
+import { t, tn } from "../../kit/words"
+import { EventList } from "../../parts/events"
+import { Loaded } from "../../parts/loaded"
+import { serviceName, servicePage, stateOf } from "../../parts/names"
+import { isConnected } from "../../parts/peer"
+import { Tiles } from "./tiles"
+
+export default function Dashboard() {
+	const status = useStatus()
+	return (
+		<Page
+			title={t("Dashboard")}
+			heading={status.data ? <Sentence of={status.data} /> : t("Dashboard")}
+			about={status.data && <Identity of={status.data} />}
+			actions={<ButtonLink href="/peers?add" icon={Plus}>{t("Add a device")}</ButtonLink>}
+		>
+			<Loaded of={status} rows={10}>
+				{(s) => (
+					<>
+						<Problems list={s.problems ?? []} />
+						<FirstSteps />
+						<Tiles status={s} />
+						<div className="grid items-start gap-4 full:grid-cols-[3fr_4fr]">
+							{(s.services ?? []).length > 0 && <Services list={s.services} />}
+							<Today />
+						</div>
+					</>
+				)}
+			</Loaded>
+		</Page>
+	)
+}
+
+function Sentence({ of: s }: { of: Health }) {
+	const { data: peers } = usePeers()
+	const on = peers?.filter((p) => isConnected(p)).length ?? 0
+	return (
+		<>
+			{s.sentence}
+			{peers && peers.length > 0 && (
+				<span className="text-muted">
+					{" "}
+					{tn(peers.length, "{n} device,", "{n} devices,")} {on === 0 ? t("none connected.") : t("{on} connected.", { on })}
+				</span>
+			)}
+		</>
+	)
+}
+
+function Identity({ of: s }: { of: Health }) {
+	return (
+		<span className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
+			<Copy value={s.cell.domain} label={t("the domain")} />
+			<span>{t("up {span}", { span: span(s.uptimeSeconds) })}</span>
+			<span>{t("revision {n}", { n: s.revision })}</span>
+			<span>{s.version}</span>
+			{s.cell.mode === "trial" && <Status tone="idle">{t("trial mode: high ports, this host only")}</Status>}
+		</span>
+	)
+}
+
+function Problems({ list }: { list: CellProblem[] }) {
+	if (list.length === 0) return null
+	return (
+		<section aria-label={t("What needs attention")} className="flex flex-col gap-2">
+			{list.map((p) => {
+				const page = p.unit && servicePage(p.unit)
+				return (
+					<Notice
+						key={`${p.unit} ${p.code} ${p.title}`}
+						tone={p.severity === "failure" ? "bad" : "warn"}
+						title={p.title}
+						action={
+							page && (
+								<ButtonLink href={page} kind="plain">
+									{t("Open {name}", { name: serviceName(p.unit!) })}
+								</ButtonLink>
+							)
+						}
+					>
+						{p.text && <p>{p.text}</p>}
+						{p.fix && <p className="font-medium">{p.fix}</p>}
+						<p className="text-sec text-muted">{t("since {when}", { when: ago(p.since) })}</p>
+					</Notice>
+				)
+			})}
+		</section>
+	)
+}
+
+/** Until the first device is here, the dashboard says what to do next. */
+function FirstSteps() {
+	const { data: peers } = usePeers()
+	const { data: me } = useSession()
+	const [, go] = useLocation()
+	if (!peers || peers.length > 0 || me?.role === "viewer") return null
+	return (
+		<Card>
+			<Empty
+				icon={Sprout}
+				title={t("Add your phone")}
+				action={
+					<Button kind="primary" icon={Plus} onPress={() => go("/peers?add")}>
+						{t("Add your phone")}
+					</Button>
+				}
+			>
+				{t("Scan one code with the WireGuard app, and mail, calendar and files of this cell are with you wherever you are.")}
+			</Empty>
+		</Card>
+	)
+}
+
+function Services({ list }: { list: Service[] }) {
+	return (
+		<Card title={t("Services")} flush action={<More href="/services">{t("All of it")}</More>}>
+			<ul className="grid grid-cols-2 gap-x-4 px-4 pb-3">
+				{list.map((s) => {
+					const [tone, word] = stateOf(s.state)
+					return (
+						<li key={s.name} className="flex h-8 items-center gap-2.5 border-b border-line [&:nth-last-child(-n+2)]:border-b-0">
+							<Dot tone={s.problems?.length && tone === "ok" ? "warn" : tone} label={word} />
+							<Link href={`/services#${s.name}`} className="truncate hover:underline">
+								{serviceName(s.name)}
+							</Link>
+							{s.state !== "running" && <span className="ms-auto text-sec text-muted">{word}</span>}
+						</li>
+					)
+				})}
+			</ul>
+		</Card>
+	)
+}
+
+function Today() {
+	const timeline = useTimeline()
+	if (timeline.error) return null // the role may not see it
+	return (
+		<Card title={t("What happened")} flush action={<More href="/logs/timeline">{t("All of it")}</More>}>
+			{!timeline.data ? (
+				<Skeleton rows={6} />
+			) : timeline.data.length === 0 ? (
+				<Empty icon={Activity} title={t("Nothing yet")}>
+					{t("Changes, new devices and troubles will be told here.")}
+				</Empty>
+			) : (
+				<EventList label={t("What happened")} events={timeline.data.slice(-10).reverse()} />
+			)}
+		</Card>
+	)
+}
+
+function More({ href, children }: { href: string; children: string }) {
+	return (
+		<Link href={href} className="flex items-center gap-0.5 text-muted hover:text-ink">
+			{children}
+			<ChevronRight size={14} aria-hidden />
+		</Link>
+	)
+}

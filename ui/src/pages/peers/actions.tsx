@@ -1,0 +1,85 @@
+import { useQuery } from "@tanstack/react-query"
+import { Power, QrCode, Trash2 } from "lucide-react"
+import { useState } from "react"
+import { call, textOf } from "../../api/client"
+import type { Outcome, Peer, PeerOutcome } from "../../api/types"
+import { useEdit } from "../../change/use"
+import { Button } from "../../kit/button"
+import { Dialog, DialogActions, Menu } from "../../kit/overlay"
+import { Failed, Skeleton } from "../../kit/states"
+import { Notice } from "../../kit/status"
+import { toast } from "../../kit/toast"
+import { t } from "../../kit/words"
+import { Handover } from "./handover"
+
+export function Actions({ peer }: { peer: Peer }) {
+	const [open, show] = useState<"code" | "remove" | null>(null)
+	const url = `/api/peers/${encodeURIComponent(peer.name)}`
+	const toggle = useEdit((disabled: boolean) => call<PeerOutcome>(url, { method: "PUT", body: { disabled } }))
+	const close = () => show(null)
+	return (
+		<>
+			<Menu
+				label={t("What to do with {name}", { name: peer.name })}
+				entries={[
+					...(peer.hasConfig ? [{ id: "code", text: t("Show code and file"), icon: QrCode, onAction: () => show("code") }] : []),
+					{
+						id: "power",
+						text: peer.disabled ? t("Switch on") : t("Switch off"),
+						icon: Power,
+						onAction: () => toggle.mutate(!peer.disabled, { onError: (err) => toast(textOf(err)) }),
+					},
+					{ id: "remove", text: t("Remove…"), icon: Trash2, danger: true, onAction: () => show("remove") },
+				]}
+			/>
+			{open === "code" && <Code peer={peer} url={url} onClose={close} />}
+			{open === "remove" && <Remove peer={peer} url={url} onClose={close} />}
+		</>
+	)
+}
+
+function Code({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => void }) {
+	const config = useQuery({
+		queryKey: ["peers", peer.name, "config"],
+		queryFn: async () => (await call<string>(`${url}/config`, { as: "text" })).data,
+		gcTime: 0,
+	})
+	return (
+		<Dialog title={t("Connect {name}", { name: peer.name })} open onClose={onClose} wide>
+			{config.data ? (
+				<Handover name={peer.name} config={config.data} />
+			) : config.error ? (
+				<Failed text={textOf(config.error)} retry={() => config.refetch()} />
+			) : (
+				<Skeleton />
+			)}
+		</Dialog>
+	)
+}
+
+/** Names what is lost before it is. */
+function Remove({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => void }) {
+	const remove = useEdit(() => call<Outcome>(url, { method: "DELETE" }))
+	return (
+		<Dialog title={t("Remove {name}?", { name: peer.name })} open onClose={onClose} role="alertdialog">
+			<ul className="flex list-disc flex-col gap-1 ps-4 pt-1 marker:text-muted">
+				<li>{t("Its connection ends at once, and it cannot come back with its present code or file.")}</li>
+				<li>{t("Its address {address} and its name are free for others.", { address: peer.address })}</li>
+				{peer.owner && <li>{t("Mail, calendars and files of {owner} stay.", { owner: peer.owner })}</li>}
+			</ul>
+			{remove.error && (
+				<div className="mt-3">
+					<Notice tone="bad" title={textOf(remove.error)} />
+				</div>
+			)}
+			<DialogActions>
+				<Button kind="quiet" onPress={onClose} autoFocus>
+					{t("Keep it")}
+				</Button>
+				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isDisabled={remove.isPending}>
+					{t("Remove {name}", { name: peer.name })}
+				</Button>
+			</DialogActions>
+		</Dialog>
+	)
+}

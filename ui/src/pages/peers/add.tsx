@@ -1,0 +1,110 @@
+import { type FormEvent, useState } from "react"
+import { call, errorAt, textOf, toldByFields } from "../../api/client"
+import { useResolved, useSession, useUsers } from "../../api/hooks"
+import type { PeerOutcome } from "../../api/types"
+import { useEdit } from "../../change/use"
+import { Button } from "../../kit/button"
+import { Choice, Field, Select } from "../../kit/field"
+import { Dialog, DialogActions } from "../../kit/overlay"
+import { Notice } from "../../kit/status"
+import { t } from "../../kit/words"
+import { type Form, label, request } from "./filter"
+import { Handover } from "./handover"
+
+const fields = ["name", "owner", "endpoint", "publicKey"]
+
+/** Asks for a device, makes it, and hands over what the device needs. */
+export function AddPeer({ onClose }: { onClose: () => void }) {
+	const { data: me } = useSession()
+	const { data: users } = useUsers()
+	const { data: doc } = useResolved()
+	const [form, change] = useState<Form>({ name: "", owner: me?.user ?? "", tunnel: "full", endpoint: "", publicKey: "" })
+	const set = (part: Partial<Form>) => change({ ...form, ...part })
+	const add = useEdit((f: Form) => call<PeerOutcome>("/api/peers", { method: "POST", body: request(f) }))
+	const submit = (e: FormEvent) => {
+		e.preventDefault()
+		add.mutate(form)
+	}
+	if (add.data) {
+		const { peer, config } = add.data.data
+		return (
+			<Dialog title={t("{name} may come in", { name: peer.name })} open onClose={onClose} wide>
+				<Handover name={peer.name} config={config} />
+				<DialogActions>
+					<Button kind="primary" onPress={onClose}>
+						{t("Done")}
+					</Button>
+				</DialogActions>
+			</Dialog>
+		)
+	}
+	const name = label(form.name)
+	const known = doc?.wireguard?.endpoint
+	return (
+		<Dialog title={t("Add a device")} open onClose={onClose}>
+			<form onSubmit={submit} className="flex flex-col gap-4 pt-2" noValidate>
+				<Field
+					label={t("Name")}
+					value={form.name}
+					onChange={(v) => set({ name: v })}
+					error={errorAt(add.error, "name")}
+					hint={name && doc?.cell.domain ? t("Its name in the network: {name}", { name: `${name}.vpn.${doc.cell.domain}` }) : t("Such as phone or laptop")}
+					autoFocus
+					autoComplete="off"
+					isRequired
+				/>
+				{users && users.length > 1 && (
+					<Select
+						label={t("Whose is it?")}
+						value={form.owner}
+						onChange={(v) => set({ owner: v })}
+						error={errorAt(add.error, "owner")}
+						options={[["", t("nobody's in particular")], ...users.map((u) => [u.name, u.display || u.name] as const)]}
+					/>
+				)}
+				<Choice
+					label={t("What goes through the cell?")}
+					value={form.tunnel}
+					onChange={(v) => set({ tunnel: v as Form["tunnel"] })}
+					options={[
+						{ value: "full", title: t("Everything"), text: t("Safe in foreign networks; needs the cell to be reachable.") },
+						{ value: "split", title: t("Only the cell and the home network"), text: t("The rest goes its usual way.") },
+					]}
+				/>
+				<details className="group" open={!!errorAt(add.error, "endpoint") || !!errorAt(add.error, "publicKey") || undefined}>
+					<summary className="cursor-pointer text-muted hover:text-ink">{t("More")}</summary>
+					<div className="mt-3 flex flex-col gap-4">
+						<Field
+							label={t("Where the device finds the cell")}
+							value={form.endpoint}
+							onChange={(v) => set({ endpoint: v })}
+							error={errorAt(add.error, "endpoint")}
+							placeholder={known || `${location.hostname}:${doc?.wireguard?.port ?? 51820}`}
+							hint={t("Host and port as seen from the internet.")}
+							mono
+							autoComplete="off"
+						/>
+						<Field
+							label={t("Its public key")}
+							value={form.publicKey}
+							onChange={(v) => set({ publicKey: v })}
+							error={errorAt(add.error, "publicKey")}
+							hint={t("Only if the device made its key itself. Else the cell makes one.")}
+							mono
+							autoComplete="off"
+						/>
+					</div>
+				</details>
+				{add.error && !toldByFields(add.error, fields) && <Notice tone="bad" title={textOf(add.error)} />}
+				<DialogActions>
+					<Button kind="quiet" onPress={onClose}>
+						{t("Cancel")}
+					</Button>
+					<Button kind="primary" type="submit" isDisabled={!name || add.isPending}>
+						{add.isPending ? t("Adding…") : t("Add")}
+					</Button>
+				</DialogActions>
+			</form>
+		</Dialog>
+	)
+}

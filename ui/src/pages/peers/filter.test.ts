@@ -1,0 +1,28 @@
+import { expect, test } from "vitest"
+import type { Peer } from "../../api/types"
+import { fits, label, request } from "./filter"
+
+const phone = { name: "phone", owner: "anna", address: "10.66.0.2" } as Peer
+
+test.each([
+	["", true],
+	["PHO", true],
+	[" anna ", true],
+	["66.0.2", true],
+	["bert", false],
+])("a device is found by %j: %s", (text, want) => expect(fits(phone, text)).toBe(want))
+
+test.each([
+	["phone", "phone"],
+	["Anna's Phone", "annas-phone"],
+	["Büro – Rechner 2", "buro-rechner-2"],
+	["--x--", "x"],
+	["日本", ""],
+	["a".repeat(80), "a".repeat(63)],
+])("%j becomes the label %j", (text, want) => expect(label(text)).toBe(want))
+
+test("what is left open is not asked for", () => {
+	expect(request({ name: "My Phone", owner: "", tunnel: "full", endpoint: " ", publicKey: "" })).toEqual({
+		name: "my-phone", owner: undefined, split: false, endpoint: undefined, publicKey: undefined,
+	})
+})

@@ -1,0 +1,17 @@
+import type { Peer } from "../api/types"
+import { happened } from "../kit/format"
+import type { Tone } from "../kit/status"
+import { t } from "../kit/words"
+
+// A peer that carries traffic shakes hands every two minutes.
+const alive = 180_000
+
+export function peerState(p: Peer, now = Date.now()): [Tone, string] {
+	if (p.disabled) return ["idle", t("switched off")]
+	if (!happened(p.lastHandshake)) return ["idle", t("never connected")]
+	return now - Date.parse(p.lastHandshake) < alive ? ["ok", t("connected")] : ["idle", t("away")]
+}
+
+export function isConnected(p: Peer, now = Date.now()): boolean {
+	return peerState(p, now)[0] === "ok"
+}
