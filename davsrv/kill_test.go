@@ -1,0 +1,3 @@
+package davsrv
+
+func victim(string) {}
