@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	segHead  = 40       // header of a segment: magic, number, zero, salt, end, CRC-32C, zero
+	segHead  = 40 // header of a segment: magic, number, zero, salt, end, CRC-32C, zero
 	segMagic = "PICMAIL1"
 	maxFiles = 8 // open for reading, per account
 )
