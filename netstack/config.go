@@ -129,10 +129,9 @@ func validInterface(name string) bool {
 	return true
 }
 
-// routes reports whether any peer may reach anything beyond the cell.
-func (c Config) routes() bool {
-	return slices.ContainsFunc(c.Peers, func(p Peer) bool { return p.Internet || p.LAN })
-}
+// routes reports whether the kernel has to forward. It has to even for peers
+// without any right, or they would wait for answers instead of being refused.
+func (c Config) routes() bool { return len(c.Peers) > 0 }
 
 func (c Config) has6() bool {
 	return slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

@@ -51,7 +51,7 @@ func openTUN(name string) (tun.Device, string, error) {
 	if err != nil {
 		file.Close()
 		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EINVAL) {
-			err = fmt.Errorf("an interface of that name is there already; remove it or choose another name (wireguard.interface): %w", err)
+			return nil, "", errTaken(name, err)
 		}
 		return nil, "", fmt.Errorf("making the interface %s: %w", name, err)
 	}
@@ -69,6 +69,10 @@ func openTUN(name string) (tun.Device, string, error) {
 		return nil, "", fmt.Errorf("making the interface %s: %w", name, err)
 	}
 	return dev, name, nil
+}
+
+func errTaken(name string, err error) error {
+	return fmt.Errorf("making the interface %s: there is one of that name; remove it or choose another name (wireguard.interface): %w", name, err)
 }
 
 // wireguardMTU is that of a new interface until dress sets its own.

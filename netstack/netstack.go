@@ -159,7 +159,11 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 	old := s.tunnel.Load()
 	if old != nil && (!old.alive() || !old.fits(ground, c)) {
 		// Two devices cannot share a port, so the old one goes first; change
-		// brings it back if the new one cannot be had.
+		// brings it back if the new one cannot be had. What would keep it from
+		// being had is looked for before.
+		if err := old.precedes(ground, c); err != nil {
+			return err
+		}
 		if d, err := old.state(); err == nil {
 			s.heard = d.peers
 		}
@@ -196,8 +200,8 @@ func (s *Server) closeTunnel(t *tunnel) {
 }
 
 // Run watches over what Apply has set up until ctx is done, and then takes it
-// all down. It returns an error if the tunnel has broken, for the supervisor to
-// start it again.
+// all down. A tunnel that breaks is made again; if that fails, Run returns the
+// error, for the supervisor to start it over.
 func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -223,7 +227,10 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
-			broken = s.broken()
+			if s.broken() != nil {
+				s.again(ctx, "the tunnel has broken")
+				broken = s.broken()
+			}
 		}
 	}
 	cancel(nil)

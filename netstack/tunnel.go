@@ -8,12 +8,11 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
 	wg "golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
 )
 
@@ -26,8 +25,7 @@ type tunnel struct {
 	mtu    int
 	dev    *wg.Device
 	stack  *userNet // in UserSpace mode
-	socket net.Listener
-	wg     sync.WaitGroup // serves socket
+	socket *toolSocket
 }
 
 // openTunnel makes the device, gives it its keys and peers, and only then lets
@@ -69,7 +67,11 @@ func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err 
 	if err := dress(t.name, c); err != nil {
 		return nil, err
 	}
-	t.serveTool(s)
+	if t.socket, err = openToolSocket(s.log, t.name, t.dev); err != nil {
+		s.trouble.set(noSocket(err)) // the tunnel works without it
+		return t, nil
+	}
+	s.trouble.clear(codeNoSocket)
 	return t, nil
 }
 
@@ -82,6 +84,24 @@ func (t *tunnel) fits(ground Mode, c Config) bool {
 		return t.name == c.Interface
 	}
 	return t.mtu == c.MTU && slices.Equal(t.addrs, c.Addresses)
+}
+
+// precedes reports why a tunnel for c could not take the place of t.
+func (t *tunnel) precedes(ground Mode, c Config) error {
+	if ground == Off {
+		return nil
+	}
+	if c.Port != 0 && c.Port != t.port() {
+		if err := free(c.Port); err != nil {
+			return explainPort(c.Port, err)
+		}
+	}
+	if ground == TUN && c.Interface != t.name {
+		if _, err := netlink.LinkByName(c.Interface); err == nil {
+			return errTaken(c.Interface, unix.EBUSY)
+		}
+	}
+	return nil
 }
 
 // set brings the running tunnel to c. It compares with what the device has now,
@@ -164,54 +184,10 @@ func (t *tunnel) alive() bool {
 }
 
 func (t *tunnel) close() {
-	if t.socket != nil {
-		t.socket.Close()
-	}
 	t.dev.Close()
-	t.wg.Wait()
-}
-
-// serveTool opens the socket that the program wg talks to. Without it the
-// tunnel works as well.
-func (t *tunnel) serveTool(s *Server) {
-	file, err := ipc.UAPIOpen(t.name)
-	if err == nil {
-		t.socket, err = ipc.UAPIListen(t.name, file)
-		file.Close()
+	if t.socket != nil {
+		t.socket.close()
 	}
-	if err != nil {
-		s.trouble.set(noSocket(err))
-		return
-	}
-	s.trouble.clear(codeNoSocket)
-	t.wg.Go(func() {
-		for {
-			c, err := t.socket.Accept()
-			if err != nil {
-				return
-			}
-			go t.talk(s.log, c)
-		}
-	})
-}
-
-// talk serves one run of wg. The device ends it when it closes.
-func (t *tunnel) talk(log *slog.Logger, c net.Conn) {
-	defer func() {
-		if r := recover(); r != nil {
-			log.Error("wg socket", "panic", r)
-		}
-	}()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-stop:
-		case <-t.dev.Wait():
-			c.Close()
-		}
-	}()
-	t.dev.IpcHandle(c)
 }
 
 // free reports why a UDP port cannot be had on all addresses.

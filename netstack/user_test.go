@@ -406,8 +406,8 @@ func TestRefusedChangeKeepsTheTunnel(t *testing.T) {
 	}
 	defer taken.Close()
 	for name, edit := range map[string]func(*Config){
-		"port":            func(c *Config) { c.Port = 4444 },
-		"port and subnet": func(c *Config) { c.Port, c.MTU = 4444, 1300 },
+		"port":         func(c *Config) { c.Port = 4444 },
+		"port and MTU": func(c *Config) { c.Port, c.MTU = 4444, 1300 },
 	} {
 		bad := conf
 		edit(&bad)
@@ -415,10 +415,8 @@ func TestRefusedChangeKeepsTheTunnel(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "port 4444 is taken") {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if name == "port" {
-			if err := echoes(c, "after"); err != nil {
-				t.Errorf("%s: an open connection: %v", name, err)
-			}
+		if err := echoes(c, "after"); err != nil {
+			t.Errorf("%s: an open connection: %v", name, err)
 		}
 	}
 	if err := echoes(a.dial(t, "tcp", "10.77.0.1:80"), "again"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -51,11 +52,15 @@ func (l *Lab) Self() *Host {
 func (l *Lab) Link(a *Host, ifA, addrA string, b *Host, ifB, addrB string) {
 	l.t.Helper()
 	a.must(func() error { return cable(ifA, ifB, b.ns) })
-	for _, end := range []struct {
+	ends := []struct {
 		h          *Host
 		card, addr string
-	}{{a, ifA, addrA}, {b, ifB, addrB}} {
+	}{{a, ifA, addrA}, {b, ifB, addrB}}
+	for _, end := range ends {
 		l.plug(end.h, end.card)
+	}
+	for _, end := range ends {
+		end.h.carrier(end.card)
 		if end.addr != "" {
 			end.h.Addr(end.card, end.addr)
 		}
@@ -69,6 +74,19 @@ func (l *Lab) plug(h *Host, card string) {
 	if h == l.self {
 		l.t.Cleanup(func() { h.Do(func() error { return remove(card) }) })
 	}
+}
+
+// carrier waits until the kernel has noticed that the cable is plugged in.
+func (h *Host) carrier(card string) {
+	h.t.Helper()
+	WaitFor(h.t, 5*time.Second, func() bool {
+		var link netlink.Link
+		err := h.Do(func() (err error) {
+			link, err = netlink.LinkByName(card)
+			return err
+		})
+		return err == nil && link.Attrs().OperState == netlink.OperUp
+	})
 }
 
 // A Bridge is a switch: whatever joins it shares one Ethernet.
@@ -115,6 +133,7 @@ func (b *Bridge) Join(h *Host, card string, addrs ...string) {
 		return up(port)
 	})
 	b.lab.plug(h, card)
+	h.carrier(card)
 	for _, a := range addrs {
 		h.Addr(card, a)
 	}

@@ -1,0 +1,388 @@
+package netstack
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pic/core/config"
+	"pic/internal/nettest"
+)
+
+func (w *town) serve(t *testing.T) (s *Server, stop func()) {
+	t.Helper()
+	s = New(slog.New(slog.DiscardHandler), w.secret)
+	apply(t, s, w.config())
+	return s, run(t, s)
+}
+
+func TestRealClientCrossesTheCell(t *testing.T) {
+	w := newTown(t)
+	before := w.traces(t)
+	s, stop := w.serve(t)
+	w.join(t)
+
+	w.pings(t, "10.77.0.1")
+	w.pings(t, "fd77::1")
+	w.client.Run(t, "ping", "-c1", "-W3", "-Mdo", "-s1392", "10.77.0.1") // fills the MTU
+	for url, want := range map[string]string{
+		"http://198.51.100.2/":    "hello 198.51.100.1", // not the peer's address
+		"http://[2001:db8:9::2]/": "hello 2001:db8:9::1",
+		"http://192.168.1.20/":    "hello 10.77.0.2", // the LAN knows the way back
+	} {
+		if out, err := w.fetch(url); err != nil || strings.TrimSpace(out) != want {
+			t.Errorf("%s: %q, %v; want %q", url, out, err, want)
+		}
+	}
+
+	show := w.self.Run(t, "wg", "show", "pic0")
+	for _, want := range []string{"listening port: 51820", "peer: " + w.doc.Peers[0].PublicKey, "latest handshake:", "preshared key: (hidden)", "allowed ips: 10.77.0.2/32, fd77::2/128"} {
+		if !strings.Contains(show, want) {
+			t.Errorf("wg show lacks %q:\n%s", want, show)
+		}
+	}
+	st := s.Peers()
+	if len(st) != 1 || !st[0].Connected() || st[0].RxBytes == 0 || st[0].Endpoint.Addr() != netip.MustParseAddr("203.0.113.2") {
+		t.Errorf("status %+v", st)
+	}
+	routes, err := s.Routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, r := range routes {
+		found = found || r.To == netip.MustParsePrefix("10.77.0.0/24") && r.Interface == "pic0" && r.Origin == "kernel"
+	}
+	if !found {
+		t.Errorf("no route to the VPN in %+v", routes)
+	}
+	if nat := s.NAT(); len(nat) != 2 || !strings.Contains(nat[0], "10.77.0.0/24 leaves by wan0") {
+		t.Errorf("NAT: %q", nat)
+	}
+	stop()
+	if after := w.traces(t); after != before {
+		t.Errorf("traces are left; before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// traces is what a server could leave behind on the host.
+func (w *town) traces(t *testing.T) string {
+	t.Helper()
+	links := regexp.MustCompile(`(?m)^\d+: (\S+).*$`).ReplaceAllString(w.self.Run(t, "ip", "-o", "link"), "$1")
+	return w.self.Run(t, "nft", "list", "ruleset") + links +
+		w.self.Run(t, "sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.wan0.accept_ra")
+}
+
+func TestRightsHoldAndChangeHot(t *testing.T) {
+	w := newTown(t)
+	s, _ := w.serve(t)
+	w.join(t)
+	w.pings(t, "10.77.0.1")
+	urls := map[string]string{"internet": "http://198.51.100.2/", "internet6": "http://[2001:db8:9::2]/", "lan": "http://192.168.1.20/"}
+	for _, internet := range []bool{true, false} {
+		for _, lan := range []bool{true, false} {
+			w.allow(internet, lan)
+			apply(t, s, w.config())
+			for where, url := range urls {
+				want := internet
+				if where == "lan" {
+					want = lan
+				}
+				start := time.Now()
+				out, err := w.fetch(url)
+				if (err == nil) != want {
+					t.Errorf("internet %v, lan %v: %s answered %q, %v", internet, lan, where, out, err)
+				}
+				if d := time.Since(start); d > 2*time.Second {
+					t.Errorf("internet %v, lan %v: %s took %v; a refusal should come at once", internet, lan, where, d)
+				}
+			}
+			w.pings(t, "10.77.0.1") // the cell itself, always
+		}
+	}
+	// From outside nobody gets in.
+	if out, err := w.lan.Try("ping", "-c1", "-W1", "10.77.0.2"); err == nil {
+		t.Errorf("the LAN reaches a peer:\n%s", out)
+	}
+}
+
+// A right that is taken away ends what runs on it.
+func TestRevokedRightEndsAnOpenStream(t *testing.T) {
+	w := newTown(t)
+	s, _ := w.serve(t)
+	w.join(t)
+	stream := w.client.Start(t, "curl", "-sSN", "-m", "20", "http://198.51.100.2/slow")
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Count(stream.Output(), "tick") > 3 })
+	w.allow(false, true)
+	apply(t, s, w.config())
+	time.Sleep(100 * time.Millisecond) // what was on its way
+	n := len(stream.Output())
+	time.Sleep(500 * time.Millisecond)
+	if m := len(stream.Output()); m != n {
+		t.Errorf("the stream goes on: %d bytes, then %d", n, m)
+	}
+}
+
+func TestForeignTablesStayAndOursComesBack(t *testing.T) {
+	w := newTown(t)
+	w.self.Run(t, "nft", "add table inet other; add chain inet other c { type filter hook forward priority 0; policy drop; }; add set inet other s { type ipv4_addr; }; add element inet other s { 1.2.3.4, 5.6.7.8 }")
+	t.Cleanup(func() { w.self.Try("nft", "delete", "table", "inet", "other") })
+	other := w.self.Run(t, "nft", "list", "table", "inet", "other")
+	s, stop := w.serve(t)
+	if p := s.Problems(); len(p) != 1 || p[0].Code != "firewall/others-drop" || !strings.Contains(p[0].Text, "inet other c") {
+		t.Errorf("problems: %+v", p)
+	}
+	w.self.Run(t, "nft", "chain inet other c { policy accept; }")
+	ours := w.self.Run(t, "nft", "list", "table", "inet", "pic")
+
+	// What nft prints is what the golden files say, but for line breaks.
+	want := compile(w.config(), s.host.onLink("lan0")).String()
+	squeeze := regexp.MustCompile(`,\s+`)
+	if got := squeeze.ReplaceAllString(ours, ", "); got != want {
+		t.Errorf("the kernel has\n%s\nand should have\n%s", got, want)
+	}
+
+	for _, damage := range []string{"delete table inet pic", "flush chain inet pic from_vpn", "flush set inet pic internet4"} {
+		w.self.Run(t, "nft", damage)
+		nettest.WaitFor(t, 5*time.Second, func() bool {
+			out, err := w.self.Try("nft", "list", "table", "inet", "pic")
+			return err == nil && out == ours
+		})
+	}
+	nettest.WaitFor(t, 5*time.Second, func() bool { return len(s.Problems()) == 0 })
+	w.self.Run(t, "nft", "chain inet other c { policy drop; }")
+	if now := w.self.Run(t, "nft", "list", "table", "inet", "other"); now != other {
+		t.Errorf("the other table was\n%s\nand is\n%s", other, now)
+	}
+	stop()
+	if out, err := w.self.Try("nft", "list", "table", "inet", "pic"); err == nil {
+		t.Errorf("our table stays:\n%s", out)
+	}
+	if now := w.self.Run(t, "nft", "list", "table", "inet", "other"); now != other {
+		t.Errorf("the other table is gone or changed:\n%s", now)
+	}
+}
+
+// A set of many peers must arrive whole: the library is known to truncate.
+func TestThousandsOfPeersAreAllInTheSets(t *testing.T) {
+	nettest.NeedNamespace(t)
+	c := From(document())
+	c.Addresses = []netip.Prefix{netip.MustParsePrefix("10.128.0.1/9")}
+	c.Peers = nil
+	a := c.Addresses[0].Addr()
+	for range 5000 {
+		a = a.Next()
+		c.Peers = append(c.Peers, Peer{Addrs: []netip.Addr{a}, Internet: true})
+	}
+	var f firewall
+	start := time.Now()
+	if err := f.set(compile(c, nil)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d elements loaded and counted in %v", len(c.Peers), time.Since(start))
+	out, err := exec.Command(nettest.Tool(t, "nft"), "list", "set", "inet", "pic", "internet4").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(out, []byte("10.128.")); n != 5000 {
+		t.Errorf("%d elements", n)
+	}
+	if err := f.remove(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLoneInterfaceHidesPeersFromTheLAN(t *testing.T) {
+	w := newTown(t)
+	w.doc.Network.WAN = config.Interface{} // the LAN's router is another
+	w.lan.Run(t, "ip", "route", "del", "default")
+	s, _ := w.serve(t)
+	w.join(t)
+	if out, err := w.fetch("http://192.168.1.20/"); err != nil || !strings.Contains(out, "hello 192.168.1.10") {
+		t.Errorf("%q, %v", out, err)
+	}
+	w.allow(true, false)
+	apply(t, s, w.config())
+	if out, err := w.fetch("http://192.168.1.20/"); err == nil {
+		t.Errorf("the LAN is open: %q", out)
+	}
+	if out, err := w.fetch("http://198.51.100.2/"); err != nil || !strings.Contains(out, "hello 198.51.100.1") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestTunnelChangesHot(t *testing.T) {
+	w := newTown(t)
+	s, _ := w.serve(t)
+	w.join(t)
+	w.pings(t, "10.77.0.1")
+	w.doc.WireGuard.Subnet = netip.MustParsePrefix("10.0.0.0/8") // wider, so the peer stays in
+	w.doc.WireGuard.MTU = 1300
+	apply(t, s, w.config())
+	if out := w.self.Run(t, "ip", "addr", "show", "pic0"); !strings.Contains(out, "mtu 1300") || !strings.Contains(out, "inet 10.0.0.1/8") || strings.Contains(out, "10.77.0.1") {
+		t.Errorf("interface:\n%s", out)
+	}
+	w.pings(t, "10.0.0.1")
+	w.doc.WireGuard.Interface = "vpn7"
+	apply(t, s, w.config())
+	if out, err := w.self.Try("ip", "link", "show", "pic0"); err == nil {
+		t.Errorf("the old interface stays:\n%s", out)
+	}
+	// The cell calls its peers, so they need not find out by silence.
+	nettest.WaitFor(t, 3*time.Second, func() bool {
+		_, err := w.client.Try("ping", "-c1", "-W1", "10.0.0.1")
+		return err == nil
+	})
+	if _, err := w.fetch("http://198.51.100.2/"); err != nil {
+		t.Error(err)
+	}
+	// An admin's change by wg is undone by the next Apply.
+	want := w.self.Run(t, "wg", "show", "vpn7", "allowed-ips")
+	w.self.Run(t, "wg", "set", "vpn7", "peer", w.doc.Peers[0].PublicKey, "remove")
+	apply(t, s, w.config())
+	if got := w.self.Run(t, "wg", "show", "vpn7", "allowed-ips"); got != want || !strings.Contains(got, "10.77.0.2/32") {
+		t.Errorf("peers are %q, were %q", got, want)
+	}
+}
+
+func TestTakenInterfaceIsRefused(t *testing.T) {
+	w := newTown(t)
+	s, _ := w.serve(t)
+	w.join(t)
+	w.pings(t, "10.77.0.1")
+	w.doc.WireGuard.Interface = "lan0"
+	w.doc.WireGuard.Subnet = netip.MustParsePrefix("10.0.0.0/8")
+	err := s.Apply(t.Context(), w.config())
+	if err == nil || !strings.Contains(err.Error(), "wireguard.interface") {
+		t.Errorf("got %v", err)
+	}
+	w.pings(t, "10.77.0.1")
+	if out := w.self.Run(t, "nft", "list", "table", "inet", "pic"); strings.Contains(out, "10.0.0.0/8") || !strings.Contains(out, `iifname "pic0"`) {
+		t.Errorf("the table is not as before:\n%s", out)
+	}
+}
+
+func TestAddressesOfTheHostAreWatched(t *testing.T) {
+	w := newTown(t)
+	s, _ := w.serve(t)
+	told := make(chan struct{}, 1)
+	s.OnAddresses(func() { poke(told) })
+	has := func(a string) bool {
+		for _, b := range s.Addresses() {
+			if b == netip.MustParseAddr(a) {
+				return true
+			}
+		}
+		return false
+	}
+	if !has("192.168.1.10") || !has("10.77.0.1") || has("127.0.0.1") {
+		t.Errorf("addresses %v", s.Addresses())
+	}
+	w.self.Addr("lan0", "192.168.50.1/24")
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		select {
+		case <-told:
+			return has("192.168.50.1")
+		default:
+			return false
+		}
+	})
+	// A new network of the LAN is the LAN to the firewall too.
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		return strings.Contains(w.self.Run(t, "nft", "list", "set", "inet", "pic", "lan_nets4"), "192.168.50.0/24")
+	})
+}
+
+func TestInterfaceThatGoesAwayIsMadeAgain(t *testing.T) {
+	w := newTown(t)
+	w.serve(t)
+	w.self.Run(t, "ip", "link", "del", "pic0")
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		out, err := w.self.Try("wg", "show", "pic0")
+		return err == nil && strings.Contains(out, w.doc.Peers[0].PublicKey)
+	})
+	w.join(t)
+	w.pings(t, "10.77.0.1")
+}
+
+// TestCellProcess is the process that TestKilledCellLeavesNoHarm kills.
+func TestCellProcess(t *testing.T) {
+	if os.Getenv("NETSTACK_CELL") == "" {
+		t.Skip("only as a child of another test") // nothing is missing: no nettest.Skip
+	}
+	s := New(slog.New(slog.DiscardHandler), vault{"wg-1": keyA, "psk-1": keyC}.open)
+	apply(t, s, From(document()))
+	os.Stdout.WriteString("up\n")
+	s.Run(t.Context())
+}
+
+func TestKilledCellLeavesNoHarm(t *testing.T) {
+	lab := nettest.New(t)
+	nettest.NeedTUN(t)
+	h := lab.Host("cell")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tables []string
+	for range 2 {
+		cmd := h.Command(self, "-test.run=^TestCellProcess$")
+		cmd.Env = append(os.Environ(), "NETSTACK_CELL=1")
+		p := nettest.Start(t, cmd)
+		nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(p.Output(), "up\n") })
+		tables = append(tables, h.Run(t, "nft", "list", "ruleset"))
+		h.Run(t, "wg", "show", "pic0")
+		p.Signal(syscall.SIGKILL)
+		p.Wait()
+		if got := h.Run(t, "nft", "list", "ruleset"); got != tables[0] {
+			t.Errorf("after kill -9:\n%s", got)
+		}
+		if _, err := h.Try("ip", "link", "show", "pic0"); err == nil {
+			t.Error("the interface outlives its process")
+		}
+	}
+	if tables[0] != tables[1] || !strings.Contains(tables[0], "table inet pic") {
+		t.Errorf("the table after a restart is another:\n%s\n%s", tables[0], tables[1])
+	}
+}
+
+func TestMissingTUNIsAProblemWithAFix(t *testing.T) {
+	nettest.NeedTUN(t)
+	s := New(slog.New(slog.DiscardHandler), vault{"wg-1": keyA, "psk-1": keyC}.open)
+	run(t, s)
+	// Hide the device behind an empty file system of our mount namespace.
+	if err := syscall.Mount("tmpfs", "/dev/net", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	hidden := true
+	show := func() {
+		if hidden {
+			if err := syscall.Unmount("/dev/net", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hidden = false
+	}
+	defer show()
+	apply(t, s, From(document()))
+	p := s.Problems()
+	if len(p) != 1 || p[0].Code != "wireguard/no-tun" || !strings.Contains(p[0].Fix, "CAP_NET_ADMIN") {
+		t.Fatalf("problems: %+v", p)
+	}
+	if s.Sockets() != nil {
+		t.Errorf("serves at %v", s.Sockets())
+	}
+	show()
+	// Run tries again by itself; here by hand, to save its pause.
+	s.again(t.Context(), "test")
+	if p := s.Problems(); len(p) != 0 || len(s.Sockets()) == 0 {
+		t.Errorf("with the device: %v, %v", p, s.Sockets())
+	}
+}
