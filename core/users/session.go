@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -210,4 +211,32 @@ func (d *Directory) endOver(ctx context.Context, at time.Time) (int, error) {
 		return err
 	})
 	return n, err
+}
+
+// sessions yields the sessions with their keys. What cannot be read is nobody's.
+func sessions(r state.Reader) iter.Seq2[[]byte, sessionRecord] {
+	return func(yield func([]byte, sessionRecord) bool) {
+		for k := range r.Scan([]byte("s/"), nil) {
+			var s sessionRecord
+			if _, err := load(r, k, &s); err != nil {
+				s = sessionRecord{}
+			}
+			if !yield(k, s) {
+				return
+			}
+		}
+	}
+}
+
+// deleteSessions ends those that are over and says how many.
+func deleteSessions(w state.Writer, over func(sessionRecord) bool) (n int, err error) {
+	for k, s := range sessions(w) {
+		if over(s) {
+			if err := w.Delete(k); err != nil {
+				return n, err
+			}
+			n++
+		}
+	}
+	return n, nil
 }
