@@ -1,0 +1,229 @@
+package dnssrv
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"pic/core/names"
+)
+
+// maxAliases bounds the CNAMEs that are followed from zone to zone.
+const maxAliases = 8
+
+// A client is who sent a message, and to which of our addresses.
+type client struct {
+	from, to netip.Addr
+	inside   bool // served without regard to the allowed prefixes
+}
+
+// A via says where an answer came from.
+type via int
+
+const (
+	viaZone via = iota
+	viaCache
+	viaUpstream
+)
+
+// respond answers the message b. Where that takes others, out is nil and the
+// answer is what later returns, within two seconds; b may be used again at
+// once. Both are nil where nothing must be sent.
+func (s *Server) respond(run context.Context, b []byte, c client, limit func(*query) int) (out []byte, later func() []byte) {
+	q, err := parse(b)
+	if err == errNoAnswer {
+		s.count.dropped.Add(1)
+		return nil, nil
+	}
+	t := s.table.Load()
+	if !c.inside && !holds(t.conf.Allow, c.from) {
+		s.count.refused.Add(1)
+		if err != nil {
+			return nil, nil
+		}
+		return message(&q, reply{rcode: dns.RcodeRefused, ede: edeProhibited}, limit(&q)), nil
+	}
+	done := func(q *query, r reply, how via) []byte {
+		s.count.answered(r.rcode, how)
+		return message(q, r, limit(q))
+	}
+	if err != nil {
+		return done(&q, reply{rcode: dns.RcodeFormatError}, viaZone), nil
+	}
+	r, how, rest := s.decide(t, &q, c)
+	if rest == nil {
+		return done(&q, r, how), nil
+	}
+	q.raw = append([]byte(nil), q.raw...) // b is somebody else's soon
+	q.asked = q.raw[:len(q.asked)]
+	return nil, func() []byte { return done(&q, rest(run), viaUpstream) }
+}
+
+// decide answers q from what is at hand; else it returns what is left to do.
+func (s *Server) decide(t *table, q *query, c client) (r reply, how via, rest func(context.Context) reply) {
+	if r, ok := refuse(q); ok {
+		return r, viaZone, nil
+	}
+	m := moment{table: t, who: t.conf.asker(c.from, c.to), snap: s.snapshot()}
+	r, last, ok := m.resolve(q)
+	if ok {
+		return r, viaZone, nil
+	}
+	if q.typ == dns.TypeANY {
+		r.answer = append(r.answer, minimal(last.String())) // RFC 8482
+		return r, viaZone, nil
+	}
+	next := question{name: last, typ: q.typ, do: q.edns && q.do, cd: q.flags&flagCD != 0}
+	if got, ok := s.beyond.cached(next); ok {
+		return join(r, next, got), viaCache, nil
+	}
+	if q.flags&flagRD == 0 {
+		if len(r.answer) > 0 {
+			return r, viaZone, nil
+		}
+		return reply{rcode: dns.RcodeRefused, ede: &ede{dns.ExtendedErrorCodeNotAuthoritative, ""}}, viaZone, nil
+	}
+	return r, viaUpstream, func(run context.Context) reply { return join(r, next, s.beyond.resolve(run, next)) }
+}
+
+func (s *Server) snapshot() *names.Snapshot {
+	if s.names == nil {
+		return nil
+	}
+	return s.names()
+}
+
+// refuse answers what is no question about data, whatever its name.
+func refuse(q *query) (reply, bool) {
+	switch {
+	case q.opcode() != dns.OpcodeQuery:
+		return reply{rcode: dns.RcodeNotImplemented}, true
+	case q.edns && q.version != 0:
+		return reply{rcode: dns.RcodeBadVers}, true
+	case q.typ == dns.TypeNone, q.typ == dns.TypeOPT:
+		return reply{rcode: dns.RcodeFormatError, ede: edeType}, true
+	case q.class != dns.ClassINET, q.typ == dns.TypeAXFR, q.typ == dns.TypeIXFR:
+		return reply{rcode: dns.RcodeRefused, ede: edeNotHere}, true
+	case q.typ >= dns.TypeTKEY && q.typ < dns.TypeANY:
+		return reply{rcode: dns.RcodeNotImplemented, ede: edeType}, true
+	}
+	return reply{}, false
+}
+
+// resolve follows the question through the zones. ok is false where the name
+// last is not theirs; r then has the aliases that led to it.
+func (m *moment) resolve(q *query) (r reply, last name, ok bool) {
+	at := q.name
+	seen := []name{at}
+	for range maxAliases {
+		o, ok := m.local(at, q.typ)
+		if !ok {
+			return r, at, false
+		}
+		if at == q.name {
+			r.aa = o.aa
+			for _, rr := range o.answer { // the owner in the case of the question
+				rr.Header().Name = q.presented()
+			}
+		}
+		r.rcode, r.ns, r.extra = o.rcode, o.ns, o.extra
+		r.answer = append(r.answer, o.answer...)
+		if o.further == "" {
+			return r, at, true
+		}
+		at = o.further
+		for _, n := range seen {
+			if n == at {
+				return r, at, true // a loop, told as it is
+			}
+		}
+		seen = append(seen, at)
+	}
+	return r, at, true
+}
+
+// join puts the answer to next behind the aliases of r.
+func join(r reply, next question, got reply) reply {
+	if len(r.answer) == 0 {
+		return got
+	}
+	b := make([]byte, headerLen, headerLen+len(next.name)+4+len(got.tail))
+	b[5] = 1
+	for i, n := range got.counts {
+		binary.BigEndian.PutUint16(b[6+2*i:], n)
+	}
+	b = append(b, next.name...)
+	b = binary.BigEndian.AppendUint16(b, next.typ)
+	b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
+	var m dns.Msg
+	if err := m.Unpack(append(b, got.tail...)); err != nil {
+		return failure(edeInvalid)
+	}
+	return reply{
+		rcode: got.rcode, aa: r.aa, ede: got.ede,
+		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: m.Ns,
+	}
+}
+
+// A Result is what a client would be told.
+type Result struct {
+	Rcode         string        `json:"rcode"` // NOERROR, NXDOMAIN, SERVFAIL, ...
+	Authoritative bool          `json:"authoritative"`
+	Answer        []string      `json:"answer"`           // records in presentation format
+	Authority     []string      `json:"authority"`        // the same
+	Reason        string        `json:"reason,omitempty"` // why it failed
+	Source        string        `json:"source"`           // zone, cache or upstream
+	Took          time.Duration `json:"took"`
+}
+
+// Lookup answers as a client at from would be; the zero from is the host
+// itself. The error is about name and typ; failures of resolution are a Result.
+func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) (Result, error) {
+	n, err := parseName(strings.TrimSpace(name))
+	if err != nil {
+		return Result{}, err
+	}
+	code, ok := parseType(typ)
+	if !ok {
+		return Result{}, errType
+	}
+	q, err := parse(question2wire(question{name: n, typ: code}, true))
+	if err != nil {
+		return Result{}, err
+	}
+	start := time.Now()
+	r, how, rest := s.decide(s.table.Load(), &q, client{from: from, inside: true})
+	if rest != nil {
+		got := make(chan reply, 1)
+		go func() { got <- rest(context.WithoutCancel(ctx)) }() // others may have joined
+		select {
+		case r = <-got:
+		case <-ctx.Done():
+			return Result{}, ctx.Err()
+		}
+	}
+	var m dns.Msg
+	if err := m.Unpack(message(&q, r, maxSize)); err != nil {
+		return Result{}, err
+	}
+	out := Result{
+		Rcode: rcodeName(r.rcode), Authoritative: r.aa, Answer: lines(m.Answer), Authority: lines(m.Ns),
+		Source: [...]string{"zone", "cache", "upstream"}[how], Took: time.Since(start),
+	}
+	if r.ede != nil {
+		out.Reason = strings.TrimSuffix(dns.ExtendedErrorCodeToString[r.ede.code]+": "+r.ede.text, ": ")
+	}
+	return out, nil
+}
+
+func lines(rrs []dns.RR) []string {
+	out := make([]string, 0, len(rrs))
+	for _, rr := range rrs {
+		out = append(out, strings.ReplaceAll(rr.String(), "\t", " "))
+	}
+	return out
+}

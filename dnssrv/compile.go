@@ -1,0 +1,406 @@
+package dnssrv
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"pic/core/config"
+)
+
+const (
+	defaultTTL = 300 // of declared records, in seconds
+	// negativeTTL is how long a client may remember that a name is not there:
+	// not long, for leases come at any time.
+	negativeTTL = 60
+)
+
+// compile makes the table that c describes. The error joins all that is wrong,
+// each a [config.FieldError].
+func compile(c Config, serial uint32) (*table, error) {
+	b := builder{
+		table: &table{
+			conf: c, zones: map[name]*zone{}, hosts: map[netip.Addr]string{}, elsewhere: map[name]bool{},
+		},
+		serial: serial,
+	}
+	if c.Domain != "" {
+		b.build()
+	}
+	b.upstreams(c)
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	return b.table, nil
+}
+
+type builder struct {
+	*table
+	serial uint32
+	domain name
+	errs   []error
+}
+
+func (b *builder) build() {
+	domain, err := parseName(b.conf.Domain)
+	if err != nil || domain == root {
+		b.fail("cell.domain", "%q is not a domain name", b.conf.Domain)
+		return
+	}
+	b.domain = domain
+	b.home = "home." + domain.String()
+	b.own()
+	b.further()
+	b.around()
+	for i, r := range b.conf.Records {
+		b.record(b.zones[domain], r, fmt.Sprintf("dns.records.%d", i))
+	}
+	for i, z := range b.conf.Zones {
+		if n, err := parseName(z.Name); err == nil && b.zones[n] != nil {
+			for j, r := range z.Records {
+				b.record(b.zones[n], r, fmt.Sprintf("dns.zones.%d.records.%d", i, j))
+			}
+		}
+	}
+	if len(b.errs) > 0 {
+		return
+	}
+	b.cell()
+	for _, h := range b.conf.Hosts {
+		b.host(h)
+	}
+	b.mail()
+	for _, z := range b.zones {
+		b.finish(z)
+	}
+}
+
+func (b *builder) fail(path, format string, args ...any) {
+	b.errs = append(b.errs, &config.FieldError{Path: path, Problem: fmt.Sprintf(format, args...)})
+}
+
+// add makes a zone, unless there is one.
+func (b *builder) add(apex name) *zone {
+	z := b.zones[apex]
+	if z != nil {
+		return z
+	}
+	ns := "dns." + b.domain.String()
+	z = newZone(apex, &dns.SOA{
+		Hdr:    dns.RR_Header{Name: apex.String(), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: defaultTTL},
+		Ns:     ns,
+		Mbox:   "hostmaster." + b.domain.String(),
+		Serial: b.serial, Refresh: 3600, Retry: 600, Expire: 7 * 24 * 3600, Minttl: negativeTTL,
+	})
+	b.zones[apex] = z
+	return z
+}
+
+func (b *builder) own() {
+	z := b.add(b.domain)
+	for _, label := range []string{"lan", "vpn"} {
+		z.node(mustName(label + "." + b.domain.String())) // there even while empty
+	}
+}
+
+// further adds the zones of the document.
+func (b *builder) further() {
+	for i, z := range b.conf.Zones {
+		path := fmt.Sprintf("dns.zones.%d.name", i)
+		n, err := parseName(z.Name)
+		switch {
+		case err != nil || n == root || strings.ContainsFunc(z.Name, odd):
+			b.fail(path, "%q is not a domain name", z.Name)
+		case n == b.domain:
+			b.fail(path, "%s is the cell's own domain; put its records under dns.records", z.Name)
+		case b.zones[n] != nil:
+			b.fail(path, "%s is there twice", z.Name)
+		default:
+			b.add(n)
+		}
+	}
+}
+
+// around adds the reverse zones of the cell's networks and the special zones.
+func (b *builder) around() {
+	for _, p := range append([]netip.Prefix{b.conf.LAN}, b.conf.VPN...) {
+		if p.IsValid() {
+			for _, n := range reverseZones(p) {
+				b.add(n)
+			}
+		}
+	}
+	for _, n := range special() {
+		switch {
+		case b.zones[n] != nil:
+		case n == mustName("test") && b.lab():
+			// Left to the forwarder, which asks this host's upstreams only.
+		default:
+			b.add(n)
+		}
+	}
+	if z := b.zones[mustName("localhost")]; len(z.nodes) == 1 {
+		for _, n := range []name{z.apex, "\x01*" + z.apex} { // RFC 6761 §6.3
+			b.set(z, address(n.String(), loopback4, defaultTTL))
+			b.set(z, address(n.String(), netip.IPv6Loopback(), defaultTTL))
+		}
+	}
+	if z := b.zones[mustName("resolver.arpa")]; z != nil {
+		z.node(mustName("_dns.resolver.arpa")) // RFC 9462 §4: there, and empty
+	}
+}
+
+// lab reports whether an upstream is on this host.
+func (b *builder) lab() bool {
+	for _, s := range b.conf.Upstreams {
+		if a, err := parseUpstream(s); err == nil && a.Addr().IsLoopback() {
+			return true
+		}
+	}
+	return false
+}
+
+// record adds a record of the document.
+func (b *builder) record(z *zone, r config.Record, path string) {
+	rr, ferr := parseRecord(r, z.apex, defaultTTL)
+	if ferr != nil {
+		b.fail(path+"."+ferr.Path, "%s", ferr.Problem)
+		return
+	}
+	n := mustName(rr.Header().Name)
+	typ := rr.Header().Rrtype
+	at := z.node(n)
+	switch {
+	case typ == dns.TypeCNAME && n == z.apex:
+		b.fail(path+".type", "the zone itself cannot be a CNAME; use A and AAAA records")
+		return
+	case typ == dns.TypeNS && strings.HasPrefix(string(n), "\x01*"):
+		b.fail(path+".type", "a wildcard cannot be delegated; delegate each name")
+		return
+	case typ == dns.TypeCNAME && !at.empty(), at.sets[dns.TypeCNAME] != nil:
+		b.fail(path+".name", "%s has a CNAME, and then may have no other record", r.Name)
+		return
+	}
+	for _, have := range at.sets[typ] {
+		if dns.IsDuplicate(have, rr) {
+			b.fail(path+".value", "%s has that %s record already", r.Name, typeName(typ))
+			return
+		}
+	}
+	b.set(z, rr)
+	b.list(z, rr, Record, "")
+}
+
+// set adds a record to the set that it belongs to, whose TTL is the least of
+// its records' (RFC 2181 §5.2).
+func (b *builder) set(z *zone, rr dns.RR) {
+	at := z.node(mustName(rr.Header().Name))
+	if at.sets == nil {
+		at.sets = map[uint16][]dns.RR{}
+	}
+	at.sets[rr.Header().Rrtype] = merge(at.sets[rr.Header().Rrtype], rr)
+}
+
+func merge(set []dns.RR, rr dns.RR) []dns.RR {
+	set = append(set, rr)
+	ttl := rr.Header().Ttl
+	for _, r := range set {
+		ttl = min(ttl, r.Header().Ttl)
+	}
+	for _, r := range set {
+		r.Header().Ttl = ttl
+	}
+	return set
+}
+
+// cell adds the names of the cell itself. Where the user wrote an address or a
+// CNAME for one of them, theirs counts.
+func (b *builder) cell() {
+	for _, s := range b.conf.Cell {
+		n, err := parseName(s)
+		if err != nil || n == root {
+			continue
+		}
+		z := b.above(n)
+		if z == nil {
+			b.elsewhere[n] = true
+			continue
+		}
+		if at := z.node(n); !at.addressed() {
+			at.cell = true
+			b.listCell(z, n)
+		}
+	}
+}
+
+// addressed reports whether the node says where its name is.
+func (n *node) addressed() bool {
+	return n.cell || n.sets[dns.TypeA] != nil || n.sets[dns.TypeAAAA] != nil || n.sets[dns.TypeCNAME] != nil
+}
+
+// host adds a declared device.
+func (b *builder) host(h Host) {
+	for i, s := range append([]string{h.Name}, h.Also...) {
+		n, err := parseName(s)
+		if err != nil {
+			continue
+		}
+		z := b.above(n)
+		if z == nil {
+			continue
+		}
+		at := z.node(n)
+		if at.addressed() || i > 0 && !at.empty() {
+			continue
+		}
+		for _, a := range h.Addrs {
+			if !a.IsValid() {
+				continue
+			}
+			rr := address(n.String(), a, defaultTTL)
+			b.set(z, rr)
+			b.list(z, rr, h.Source, "")
+			if b.hosts[a] == "" {
+				b.hosts[a] = n.String()
+				if rz := b.above(reverseName(netip.PrefixFrom(a, a.BitLen()))); rz != nil {
+					b.list(rz, ptr(a, n.String()), h.Source, "")
+				}
+			}
+		}
+	}
+}
+
+func ptr(a netip.Addr, target string) dns.RR {
+	return &dns.PTR{Hdr: dns.RR_Header{
+		Name: reverseName(netip.PrefixFrom(a, a.BitLen())).String(), Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: defaultTTL,
+	}, Ptr: target}
+}
+
+// mail adds what mail and DAV clients look for in every mail domain.
+func (b *builder) mail() {
+	domains := b.conf.Mail
+	if len(domains) == 0 {
+		domains = []string{b.conf.Domain}
+	}
+	for _, s := range domains {
+		n, err := parseName(s)
+		if err != nil {
+			continue
+		}
+		z := b.above(n)
+		if z == nil {
+			continue // the world's business
+		}
+		if at := z.node(n); len(b.conf.Mail) > 0 && at.sets[dns.TypeMX] == nil && at.sets[dns.TypeCNAME] == nil {
+			rr := &dns.MX{
+				Hdr:        dns.RR_Header{Name: n.String(), Rrtype: dns.TypeMX, Class: dns.ClassINET, Ttl: defaultTTL},
+				Preference: 10, Mx: "mail." + b.domain.String(),
+			}
+			b.set(z, rr)
+			b.list(z, rr, Cell, "")
+		}
+		for _, v := range b.conf.Services {
+			b.service(z, n, v)
+		}
+	}
+}
+
+// service announces v in the domain n of z.
+func (b *builder) service(z *zone, n name, v Service) {
+	owner, err := parseName(v.Name + "." + n.String())
+	if err != nil {
+		return
+	}
+	at := z.node(owner)
+	if !at.empty() {
+		return // the user's own
+	}
+	srv := func(port uint16) dns.RR {
+		return &dns.SRV{
+			Hdr:    dns.RR_Header{Name: owner.String(), Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: defaultTTL},
+			Weight: 1, Port: port, Target: v.Target + "." + b.domain.String(),
+		}
+	}
+	b.set(z, srv(v.Port))
+	if v.Port != v.VPNPort {
+		at.tunnel = map[uint16][]dns.RR{dns.TypeSRV: {srv(v.VPNPort)}}
+		b.list(z, srv(v.VPNPort), Cell, "vpn")
+	}
+	b.list(z, srv(v.Port), Cell, "")
+	if v.Path != "" {
+		rr := &dns.TXT{
+			Hdr: dns.RR_Header{Name: owner.String(), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: defaultTTL},
+			Txt: []string{"path=" + v.Path},
+		}
+		b.set(z, rr)
+		b.list(z, rr, Cell, "")
+	}
+}
+
+// finish gives a zone its SOA, name server and place below the zone above it.
+func (b *builder) finish(z *zone) {
+	b.set(z, z.soa)
+	if z.nodes[z.apex].sets[dns.TypeNS] == nil {
+		b.set(z, &dns.NS{
+			Hdr: dns.RR_Header{Name: z.apex.String(), Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: defaultTTL},
+			Ns:  z.soa.Ns,
+		})
+	}
+	if z.apex == root {
+		return
+	}
+	if up := b.above(z.apex.parent()); up != nil {
+		up.node(z.apex)
+	}
+}
+
+func (b *builder) upstreams(c Config) {
+	for i, s := range c.Upstreams {
+		a, err := parseUpstream(s)
+		switch {
+		case err != nil:
+			b.fail(fmt.Sprintf("dns.upstreams.%d", i), "%q is not an address; give IP or IP:port, such as 9.9.9.9 or [2620:fe::fe]:53", s)
+		case c.itself(a):
+			// A resolver that asks itself waits for itself. The host's own
+			// resolv.conf may well name us.
+		default:
+			b.table.upstreams = append(b.table.upstreams, a)
+		}
+	}
+}
+
+func parseUpstream(s string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, port), nil
+	}
+	a, err := netip.ParseAddrPort(s)
+	if err == nil && (a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast()) {
+		err = errors.New("nobody answers there")
+	}
+	return a, err
+}
+
+// itself reports whether a is one of the sockets of c.
+func (c *Config) itself(a netip.AddrPort) bool {
+	for _, s := range c.Sockets {
+		if s.Addr == a {
+			return true
+		}
+		if s.Addr.Port() != a.Port() || !s.Addr.Addr().IsUnspecified() {
+			continue
+		}
+		ip := a.Addr()
+		if ip.IsLoopback() || ip == c.LAN.Addr() {
+			return true
+		}
+		for _, t := range c.Tunnel {
+			if ip == t {
+				return true
+			}
+		}
+	}
+	return false
+}

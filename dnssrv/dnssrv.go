@@ -1,0 +1,147 @@
+// Package dnssrv is the household's name server: it answers for the cell's own
+// names and finds all others out from upstream resolvers.
+//
+// It promises:
+//
+//   - The cell's zone, further zones of the document and the reverse of the LAN
+//     and the VPN are answered with authority: RFC 1034 and 1035, negative
+//     answers with SOA (RFC 2308), empty non-terminals (RFC 8020), wildcards
+//     (RFC 4592), CNAMEs followed from zone to zone, ANY kept small (RFC 8482).
+//   - The cell's service names resolve by who asks: the host itself gets the
+//     loopback address, the VPN the cell's VPN address, the LAN its LAN address.
+//   - All other names are forwarded, over UDP and where that is too small TCP,
+//     to the quickest healthy upstream; equal questions travel once, answers are
+//     kept for their TTL in bounded memory. What no upstream answers is SERVFAIL
+//     with a reason (RFC 8914) within two seconds.
+//   - Special names never leave the house: RFC 6761, 6762, 7686, 8375, 9462,
+//     9476, private reverse zones (RFC 6303). Names below test. are asked only of
+//     upstreams on this very host.
+//   - Only clients of the allowed prefixes are served; others are REFUSED. A
+//     client's subnet is never sent upstream.
+//   - EDNS(0) by RFC 6891 with 1232 bytes over UDP; TCP by RFC 7766, pipelined,
+//     with bounded connections. No message can make the process panic, or grow
+//     beyond its limits.
+//   - A change of zones touches no socket and fails no query.
+//
+// It does not validate DNSSEC (AD is never set, DO and CD are passed on), sign,
+// transfer or update zones, recurse from the root, filter, or speak DoT, DoH or
+// DoQ. A delegation in a zone of the document is answered by referral and not
+// followed.
+package dnssrv
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"pic/core/config"
+	"pic/internal/listen"
+)
+
+// port is the standard port of DNS, and that inside the tunnel.
+const port = 53
+
+// Config is what the server needs to know. [From] derives it.
+type Config struct {
+	Sockets   []listen.Socket // none: do not serve
+	Domain    string          // of the cell, such as oak.home.arpa
+	Cell      []string        // absolute names that are the cell itself
+	Hosts     []Host          // declared devices
+	Services  []Service       // what SRV records tell
+	Mail      []string        // domains whose mail goes to the cell
+	Records   []config.Record // of the cell's zone
+	Zones     []config.Zone
+	Upstreams []string       // IP or IP:port
+	Allow     []netip.Prefix // who may ask
+	LAN       netip.Prefix   // the cell's address in its LAN
+	VPN       []netip.Prefix // subnets of the VPN
+	Tunnel    []netip.Addr   // the cell's addresses in its VPN
+	Loopback6 bool           // services answer on ::1 too
+}
+
+// A Host is a device that the document names.
+type Host struct {
+	Name   string   // absolute; the reverse of Addrs
+	Also   []string // further absolute names, where nothing else has them
+	Addrs  []netip.Addr
+	Source Source
+}
+
+// A Service is announced by SRV (RFC 2782, 6186, 6764) in every mail domain
+// that the cell answers for.
+type Service struct {
+	Name    string // such as _imaps._tcp
+	Target  string // label below the cell's domain
+	Port    uint16 // on the host
+	VPNPort uint16 // inside the tunnel
+	Path    string // told by TXT where not empty (RFC 6764 §4)
+}
+
+// From picks the server's Config out of the resolved document.
+func From(d *config.Document) Config {
+	if !config.On(d.DNS.Enabled) || d.Cell.Domain == "" {
+		return Config{}
+	}
+	tunnel := d.Tunnel()
+	c := Config{
+		Domain:    strings.ToLower(d.Cell.Domain),
+		Cell:      d.Hostnames(),
+		Records:   d.DNS.Records,
+		Zones:     d.DNS.Zones,
+		Upstreams: d.DNS.Upstreams,
+		Allow:     d.Insiders(),
+		LAN:       d.Network.LAN.Address,
+		Tunnel:    tunnel,
+		Loopback6: six(d.DNS.Listen) && six(d.Proxy.Listen),
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		c.Sockets = append(c.Sockets, listen.For(network, d.DNS.Listen, d.DNS.Port, tunnel, port)...)
+	}
+	if config.On(d.WireGuard.Enabled) {
+		c.VPN = []netip.Prefix{d.WireGuard.Subnet, d.WireGuard.Subnet6}
+		for _, p := range d.Peers {
+			if !p.Disabled {
+				c.Hosts = append(c.Hosts, peer(p, c.Domain))
+			}
+		}
+	}
+	for _, r := range d.DHCP.Reservations {
+		c.Hosts = append(c.Hosts, Host{
+			Name:   r.Name + ".lan." + c.Domain,
+			Also:   []string{r.Name + "." + c.Domain},
+			Addrs:  []netip.Addr{r.Address},
+			Source: Reservation,
+		})
+	}
+	if config.On(d.Mail.Enabled) {
+		c.Mail = d.Mail.Domains
+		c.Services = []Service{
+			{"_imaps._tcp", "mail", d.Mail.IMAPPort, 993, ""},
+			{"_submission._tcp", "mail", d.Mail.SubmissionPort, 587, ""},
+			{"_submissions._tcp", "mail", d.Mail.SubmissionsPort, 465, ""},
+		}
+	}
+	if config.On(d.DAV.Enabled) && config.On(d.Proxy.Enabled) {
+		c.Services = append(c.Services,
+			Service{"_caldavs._tcp", "dav", d.Proxy.HTTPSPort, 443, "/dav/"},
+			Service{"_carddavs._tcp", "dav", d.Proxy.HTTPSPort, 443, "/dav/"})
+	}
+	return c
+}
+
+func peer(p config.Peer, domain string) Host {
+	h := Host{Name: p.Name + ".vpn." + domain, Source: Peer}
+	for _, a := range []netip.Addr{p.Address, p.Address6} {
+		if a.IsValid() {
+			h.Addrs = append(h.Addrs, a)
+		}
+	}
+	return h
+}
+
+// six reports whether ::1 is among addrs, or covered by them.
+func six(addrs []netip.Addr) bool {
+	return slices.ContainsFunc(addrs, func(a netip.Addr) bool {
+		return a == netip.IPv6Unspecified() || a == netip.IPv6Loopback()
+	})
+}

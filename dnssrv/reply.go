@@ -1,0 +1,110 @@
+package dnssrv
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// A reply is what a client is told, before it is a message.
+type reply struct {
+	rcode int
+	aa    bool
+	tail  []byte // answer and authority in wire format, after the question; or:
+
+	answer, ns, extra []dns.RR
+
+	counts [3]uint16 // of tail
+	ede    *ede
+}
+
+// An ede is an extended DNS error (RFC 8914), which says why in words.
+type ede struct {
+	code uint16
+	text string
+}
+
+var (
+	edeProhibited  = &ede{dns.ExtendedErrorCodeProhibited, "this resolver serves its own household only"}
+	edeNoUpstream  = &ede{dns.ExtendedErrorCodeNotReady, "no upstream resolver is configured"}
+	edeUnreachable = &ede{dns.ExtendedErrorCodeNoReachableAuthority, "no upstream resolver answers"}
+	edeRefused     = &ede{dns.ExtendedErrorCodeNetworkError, "the upstream resolvers refuse or fail"}
+	edeInvalid     = &ede{dns.ExtendedErrorCodeInvalidData, "the upstream resolvers answer nonsense"}
+	edeBusy        = &ede{dns.ExtendedErrorCodeNotReady, "too many questions are waiting for an answer"}
+	edeNotHere     = &ede{dns.ExtendedErrorCodeNotSupported, ""}
+	edeType        = &ede{dns.ExtendedErrorCodeInvalidQueryType, ""}
+)
+
+func failure(why *ede) reply { return reply{rcode: dns.RcodeServerFailure, ede: why} }
+
+// message writes r as the answer to q, in at most limit bytes: what is longer
+// is replaced by the flag that tells the client to ask over TCP.
+func message(q *query, r reply, limit int) []byte {
+	b := make([]byte, headerLen, 256)
+	b = append(b, q.raw...)
+	counts := r.counts
+	switch {
+	case r.tail != nil:
+		b = append(b, r.tail...)
+	case len(r.answer)+len(r.ns)+len(r.extra) > 0:
+		packed, err := pack(q, r)
+		if err != nil {
+			r = failure(nil)
+			break
+		}
+		b = packed
+		counts = [3]uint16{uint16(len(r.answer)), uint16(len(r.ns)), uint16(len(r.extra))}
+	}
+	opt := options(q, r)
+	flags := q.flags&(0x7800|flagRD|flagCD) | flagQR | flagRA | uint16(r.rcode&15)
+	if r.aa {
+		flags |= flagAA
+	}
+	if len(b)+len(opt) > limit {
+		b = b[:headerLen+len(q.raw)]
+		counts = [3]uint16{}
+		flags |= flagTC
+	}
+	if opt != nil {
+		b = append(b, opt...)
+		counts[2]++
+	}
+	binary.BigEndian.PutUint16(b, q.id)
+	binary.BigEndian.PutUint16(b[2:], flags)
+	binary.BigEndian.PutUint16(b[4:], uint16(min(len(q.raw), 1)))
+	for i, n := range counts {
+		binary.BigEndian.PutUint16(b[6+2*i:], n)
+	}
+	return b
+}
+
+// pack writes the sections of r after the question of q.
+func pack(q *query, r reply) ([]byte, error) {
+	m := dns.Msg{Compress: true, Answer: r.answer, Ns: r.ns, Extra: r.extra}
+	m.Question = []dns.Question{{Name: q.presented(), Qtype: q.typ, Qclass: q.class}}
+	return m.Pack()
+}
+
+// options returns the OPT record of a reply, nil where the client sent none.
+func options(q *query, r reply) []byte {
+	if !q.edns {
+		return nil
+	}
+	b := make([]byte, 11, 128)
+	binary.BigEndian.PutUint16(b[1:], dns.TypeOPT)
+	binary.BigEndian.PutUint16(b[3:], udpSize)
+	b[5] = byte(r.rcode >> 4)
+	if q.do {
+		b[7] = 0x80
+	}
+	if r.ede == nil {
+		return b
+	}
+	text := r.ede.text[:min(len(r.ede.text), 80)]
+	n := uint16(2 + len(text))
+	binary.BigEndian.PutUint16(b[9:], 4+n)
+	b = binary.BigEndian.AppendUint16(b, dns.EDNS0EDE)
+	b = binary.BigEndian.AppendUint16(b, n)
+	b = binary.BigEndian.AppendUint16(b, r.ede.code)
+	return append(b, text...)
+}

@@ -1,0 +1,146 @@
+package dnssrv
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"pic/core/service"
+)
+
+// rcodes is how many response codes are told apart, BADVERS included.
+const rcodes = 17
+
+type counters struct {
+	udp, tcp, dropped, refused atomic.Uint64
+	via                        [3]atomic.Uint64
+	rcode                      [rcodes]atomic.Uint64
+}
+
+func (c *counters) answered(rcode int, how via) {
+	c.via[how].Add(1)
+	if rcode < rcodes {
+		c.rcode[rcode].Add(1)
+	}
+}
+
+// Stats are counts since the start.
+type Stats struct {
+	UDP          uint64            `json:"udp"`       // messages that came over UDP
+	TCP          uint64            `json:"tcp"`       // and over TCP
+	Local        uint64            `json:"local"`     // answered from the cell's zones, errors included
+	Cached       uint64            `json:"cached"`    // answered from the cache
+	Forwarded    uint64            `json:"forwarded"` // answered by upstreams
+	Upstream     uint64            `json:"upstream"`  // questions that went upstream; equal ones travel once
+	Refused      uint64            `json:"refused"`   // clients outside of the allowed prefixes
+	Dropped      uint64            `json:"dropped"`   // not answered at all
+	Rcodes       map[string]uint64 `json:"rcodes"`    // answers by response code
+	CacheEntries int               `json:"cacheEntries"`
+	CacheBytes   int               `json:"cacheBytes"`
+	Upstreams    []UpstreamStatus  `json:"upstreams"`
+}
+
+// Stats returns the counts and how the upstreams are doing.
+func (s *Server) Stats() Stats {
+	c := &s.count
+	out := Stats{
+		UDP: c.udp.Load(), TCP: c.tcp.Load(), Refused: c.refused.Load(), Dropped: c.dropped.Load(),
+		Local: c.via[viaZone].Load(), Cached: c.via[viaCache].Load(), Forwarded: c.via[viaUpstream].Load(),
+		Upstream: s.forward.sent.Load(), Rcodes: map[string]uint64{}, Upstreams: []UpstreamStatus{},
+	}
+	for code := range c.rcode {
+		if n := c.rcode[code].Load(); n > 0 {
+			out.Rcodes[rcodeName(code)] = n
+		}
+	}
+	out.CacheEntries, out.CacheBytes = s.forward.cache.size()
+	for _, u := range *s.forward.ups.Load() {
+		out.Upstreams = append(out.Upstreams, u.status())
+	}
+	return out
+}
+
+func rcodeName(code int) string {
+	if code == dns.RcodeBadVers {
+		return "BADVERS" // the library has the other name of 16
+	}
+	return dns.RcodeToString[code]
+}
+
+// Records returns what the cell answers with: the records of its zones and the
+// names found out. Reverse records of the latter are left out.
+func (s *Server) Records() []Entry { return s.table.Load().all(s.snapshot()) }
+
+// Sockets implements service.Reporter.
+func (s *Server) Sockets() []string { return s.set.Sockets() }
+
+// Facts implements service.Reporter.
+func (s *Server) Facts() []service.Fact {
+	st := s.Stats()
+	up := 0
+	for _, u := range st.Upstreams {
+		if u.Up {
+			up++
+		}
+	}
+	return []service.Fact{
+		{Name: "queries", Value: fmt.Sprint(st.UDP + st.TCP)},
+		{Name: "from cache", Value: fmt.Sprint(st.Cached)},
+		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
+		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
+	}
+}
+
+// Problems implements service.Reporter.
+func (s *Server) Problems() []service.Problem {
+	t := s.table.Load()
+	if len(t.conf.Sockets) == 0 {
+		return nil
+	}
+	ups := *s.forward.ups.Load()
+	if len(ups) == 0 {
+		return []service.Problem{{
+			Code:     "dns/no-upstreams",
+			Title:    "Names outside the household cannot be resolved",
+			Text:     "No upstream resolver is set, and the host's resolv.conf names none but this cell.",
+			Fix:      "Set dns.upstreams to the address of your router or of a public resolver, such as 9.9.9.9.",
+			Severity: service.Failure,
+			Since:    t.made,
+		}}
+	}
+	var bad []string
+	since := time.Now()
+	for _, u := range ups {
+		if st := u.status(); !st.Up {
+			bad = append(bad, st.Address+" ("+st.Error+")")
+			since = minTime(since, u.failingSince())
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	p := service.Problem{
+		Code:     "dns/upstreams-down",
+		Title:    fmt.Sprintf("%d of %d upstream resolvers do not answer", len(bad), len(ups)),
+		Text:     strings.Join(bad, "; "),
+		Fix:      "See whether the internet connection is up; if it is, set dns.upstreams to resolvers that answer.",
+		Severity: service.Warning,
+		Since:    since,
+	}
+	if len(bad) == len(ups) {
+		p.Severity = service.Failure
+		p.Title = "Names outside the household cannot be resolved"
+		p.Text = "No upstream resolver answers: " + p.Text
+	}
+	return []service.Problem{p}
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

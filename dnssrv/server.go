@@ -1,0 +1,138 @@
+package dnssrv
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pic/core/names"
+	"pic/internal/listen"
+)
+
+// probeEvery is how often upstreams that are down are looked after.
+const probeEvery = 15 * time.Second
+
+// A resolver finds the answers that no zone of the cell has.
+type resolver interface {
+	// cached answers at once, or not at all.
+	cached(question) (reply, bool)
+	// resolve answers within two seconds, if need be with a failure.
+	resolve(run context.Context, q question) reply
+}
+
+// A Server answers DNS queries. Use [New]. Its methods may be called from any
+// goroutine, but for Check, Apply and Run, whose order [service.Server] says.
+type Server struct {
+	log   *slog.Logger
+	set   *listen.Set
+	names func() *names.Snapshot
+
+	table   atomic.Pointer[table]
+	forward *forwarder
+	beyond  resolver // forward, unless somebody puts another in its place
+	count   counters
+	waiting waiting
+
+	mu     sync.Mutex // of Apply and Run
+	serial uint32
+	run    context.Context // of everything that serves; nil while nothing does
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	conns  conns
+}
+
+// New returns a server that serves nothing until the first Apply. It listens in
+// pool and looks names that were found out up in what snapshot returns, which
+// may be nil.
+func New(log *slog.Logger, pool *listen.Pool, snapshot func() *names.Snapshot) *Server {
+	s := &Server{log: log, set: pool.Set(), names: snapshot, forward: newForwarder()}
+	s.beyond = s.forward
+	s.waiting.by = map[addr]int{}
+	s.conns.open = map[net.Conn]addr{}
+	s.conns.by = map[addr]int{}
+	s.table.Store(&table{})
+	return s
+}
+
+// Check implements service.Server. Its error joins a config.FieldError for each
+// thing wrong.
+func (s *Server) Check(_ context.Context, c Config) error {
+	_, err := compile(c, 0)
+	return err
+}
+
+// Apply implements service.Server. Sockets that stay are not touched; queries
+// under way are answered from what was in force when they came.
+func (s *Server) Apply(ctx context.Context, c Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	serial, made := s.serial, s.table.Load().made
+	if made.IsZero() || !reflect.DeepEqual(s.table.Load().conf, c) {
+		// Time, so that it grows over restarts; secondaries compare it.
+		made = time.Now()
+		serial = max(uint32(made.Unix()), serial+1)
+	}
+	t, err := compile(c, serial)
+	if err != nil {
+		return err
+	}
+	t.made = made
+	swap, err := s.set.Open(ctx, c.Sockets)
+	if err != nil {
+		return err
+	}
+	if s.run == nil {
+		s.run, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		s.forward.open()
+	}
+	s.serial = serial
+	s.table.Store(t)
+	s.forward.follow(t.upstreams)
+	for _, b := range swap.Added() {
+		switch {
+		case b.Listener != nil:
+			s.serveTCP(s.run, b.Listener)
+		case b.Packet != nil:
+			s.serveUDP(s.run, b.Packet)
+		}
+	}
+	swap.Commit()
+	if len(c.Sockets) == 0 {
+		s.conns.close()
+	}
+	return nil
+}
+
+// Run implements service.Server.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			s.forward.probe(ctx)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set.Close()
+	if s.run != nil {
+		s.cancel()
+		s.run, s.cancel = nil, nil
+	}
+	s.conns.close()
+	s.wg.Wait()
+	s.forward.close()
+	return nil
+}
+
+// Flush forgets all answers of upstream resolvers.
+func (s *Server) Flush() {
+	s.forward.flush()
+	s.log.Info("cache flushed")
+}
