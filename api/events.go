@@ -1,0 +1,244 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"pic/api/wire"
+)
+
+const (
+	heartbeat   = 15 * time.Second
+	glance      = 2 * time.Second  // how often state and traffic are looked at
+	recheck     = time.Second      // how old the check of a session may be when something is sent
+	writeTime   = 10 * time.Second // a client that takes nothing for so long is gone
+	maxStreams  = 128
+	userStreams = 16
+)
+
+// streams counts who listens.
+type streams struct {
+	mu  sync.Mutex
+	all int
+	by  map[string]int
+}
+
+func (s *streams) enter(user string) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= maxStreams || s.by[user] >= userStreams {
+		return nil, false
+	}
+	if s.by == nil {
+		s.by = map[string]int{}
+	}
+	s.all++
+	s.by[user]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.by[user]--; s.by[user] == 0 {
+			delete(s.by, user)
+		}
+	}, true
+}
+
+func (a *API) eventRoutes() {
+	route(a, SignedIn, "GET /api/events", "What happens, as it happens (server-sent events)", a.eventStream,
+		answers("text/event-stream", "Messages of the types event (an Event), log (a Line), status (a Pulse) and traffic (a Traffic). "+
+			"Their ids resume the stream by Last-Event-ID. The role user gets status only."))
+	// No body has these types, so they would be missing from the OpenAPI.
+	for _, t := range []reflect.Type{reflect.TypeFor[wire.Pulse](), reflect.TypeFor[wire.Traffic]()} {
+		a.huma.OpenAPI().Components.Schemas.Schema(t, true, "")
+	}
+}
+
+type eventQuery struct {
+	LastEventID string   `header:"Last-Event-ID" maxLength:"64"`
+	Since       string   `query:"since" maxLength:"64" doc:"Like Last-Event-ID, for the first request of a page"`
+	Types       []string `query:"types" maxItems:"8" doc:"Only these of event, log, status, traffic"`
+}
+
+// kinds are the types of messages.
+func kinds() []string { return []string{"event", "log", "status", "traffic"} }
+
+func (a *API) eventStream(ctx context.Context, in *eventQuery) (*huma.StreamResponse, error) {
+	for _, t := range in.Types {
+		if !slices.Contains(kinds(), t) {
+			return nil, wrong("types", "there are "+strings.Join(kinds(), ", "))
+		}
+	}
+	c := callerOf(ctx)
+	leave, ok := a.streams.enter(c.Name)
+	if !ok {
+		p := fail(http.StatusServiceUnavailable, "busy", "too many event streams are open; close some pages")
+		p.retry = heartbeat
+		return nil, p
+	}
+	wants := func(t string) bool {
+		return (len(in.Types) == 0 || slices.Contains(in.Types, t)) && (t == "status" || c.viewer())
+	}
+	s := stream{api: a, caller: c, wants: wants, events: a.Events.LastID(), lines: a.Lines.LastID()}
+	s.resume(in.LastEventID, in.Since)
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer leave()
+		r, w := humago.Unwrap(hc)
+		s.request, s.w, s.out = r, w, http.NewResponseController(w)
+		s.run(ctx)
+	}}, nil
+}
+
+// A stream is one client that listens.
+type stream struct {
+	api     *API
+	caller  *caller
+	wants   func(kind string) bool
+	request *http.Request
+	w       http.ResponseWriter
+	out     *http.ResponseController
+
+	events, lines int64 // ids of what was sent last
+	last          string
+	checked       time.Time
+}
+
+// resume sets where to go on from the id of the last message seen.
+func (s *stream) resume(ids ...string) {
+	for _, id := range ids {
+		e, l, ok := strings.Cut(id, "-")
+		en, err1 := strconv.ParseInt(e, 10, 64)
+		ln, err2 := strconv.ParseInt(l, 10, 64)
+		if ok && err1 == nil && err2 == nil && en >= 0 && ln >= 0 {
+			s.events, s.lines = en, ln
+			return
+		}
+	}
+}
+
+func (s *stream) id() string { return fmt.Sprintf("%d-%d", s.events, s.lines) }
+
+func (s *stream) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var events <-chan wire.Event
+	var lines <-chan wire.Line
+	if s.wants("event") || s.wants("status") {
+		events = s.api.Events.Subscribe(ctx, s.events)
+	}
+	if s.wants("log") {
+		lines = s.api.Lines.Subscribe(ctx, s.lines)
+	}
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	s.w.WriteHeader(http.StatusOK)
+	s.checked = time.Now()
+	if !s.write("retry: 2000\n\n") || !s.status() {
+		return
+	}
+	beat, look := time.NewTicker(heartbeat), time.NewTicker(glance)
+	defer beat.Stop()
+	defer look.Stop()
+	for ok := true; ok; {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-events:
+			if !open {
+				return
+			}
+			s.events = e.ID
+			ok = s.send("event", e) && s.status()
+		case l, open := <-lines:
+			if !open {
+				return
+			}
+			s.lines = l.ID
+			ok = s.send("log", l)
+		case <-look.C:
+			ok = s.status() && s.traffic()
+		case <-beat.C:
+			ok = s.valid() && s.write(": still here\n\n")
+		}
+	}
+}
+
+// status sends the state of the cell where it is not what was sent last.
+func (s *stream) status() bool {
+	if !s.wants("status") {
+		return true
+	}
+	now, err := json.Marshal(s.api.pulse(s.caller))
+	if err != nil || string(now) == s.last {
+		return err == nil
+	}
+	s.last = string(now)
+	return s.send("status", json.RawMessage(now))
+}
+
+// traffic sends the counters of the tunnel and of DNS.
+func (s *stream) traffic() bool {
+	if !s.wants("traffic") {
+		return true
+	}
+	return s.send("traffic", s.api.traffic())
+}
+
+func (a *API) traffic() wire.Traffic {
+	t := wire.Traffic{Time: time.Now()}
+	for _, p := range a.Network.Peers() {
+		t.RxBytes += p.RxBytes
+		t.TxBytes += p.TxBytes
+	}
+	dns := a.DNS.Stats()
+	t.DNSQueries = dns.UDP + dns.TCP
+	return t
+}
+
+func (s *stream) send(kind string, v any) bool {
+	if !s.wants(kind) {
+		return true
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		s.api.Log.Error("event does not encode", "kind", kind, "err", err)
+		return false
+	}
+	return s.valid() && s.write("id: "+s.id()+"\nevent: "+kind+"\ndata: "+string(data)+"\n\n")
+}
+
+// valid reports whether the caller may still listen: the session or token lives
+// and has the role it had.
+func (s *stream) valid() bool {
+	if time.Since(s.checked) < recheck {
+		return true
+	}
+	c, err := s.api.identify(s.request)
+	if err != nil || c == nil || c.Role != s.caller.Role {
+		return false
+	}
+	s.checked = time.Now()
+	return true
+}
+
+func (s *stream) write(text string) bool {
+	now := time.Now()
+	// Where the writer knows no deadlines, the server's own hold.
+	_ = s.out.SetWriteDeadline(now.Add(writeTime + heartbeat))
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return false
+	}
+	return s.out.Flush() == nil
+}

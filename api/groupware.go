@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"pic/api/wire"
+	"pic/davsrv"
+)
+
+// DAV is the server of calendars, contacts and files.
+type DAV interface {
+	// Collections lists those of a user, of everybody where user is empty.
+	Collections(user string) ([]davsrv.CollectionInfo, error)
+	// Files lists a folder among a user's files.
+	Files(user, name string) ([]davsrv.FileInfo, error)
+}
+
+func (a *API) groupwareRoutes() {
+	route(a, SignedIn, "GET /api/calendar", "Calendars and address books; for the role user: their own", a.calendar)
+	route(a, SignedIn, "GET /api/files", "A folder of the caller's own files", a.files)
+}
+
+func (a *API) calendar(ctx context.Context, _ *struct{}) (*struct{ Body wire.Calendar }, error) {
+	c := callerOf(ctx)
+	user := c.Name
+	if c.viewer() {
+		user = ""
+	}
+	all, err := a.DAV.Collections(user)
+	if err != nil {
+		return nil, err
+	}
+	out := wire.Calendar{Collections: []wire.Collection{}}
+	for _, x := range all {
+		out.Collections = append(out.Collections, wire.Collection{
+			Owner: x.Owner, Name: x.Name, Kind: x.Kind, Display: x.Display, Color: x.Color, Objects: x.Objects, URL: x.Path,
+		})
+	}
+	return &struct{ Body wire.Calendar }{out}, nil
+}
+
+func (a *API) files(ctx context.Context, in *struct {
+	Path string `query:"path" maxLength:"4096" doc:"Relative to the caller's files; empty is their root"`
+}) (*struct{ Body wire.Listing }, error) {
+	c := callerOf(ctx)
+	if err := a.known(c.Name); err != nil || c.local {
+		return nil, fail(http.StatusConflict, "conflict", "files belong to people; sign in as a user of the cell")
+	}
+	all, err := a.DAV.Files(c.Name, in.Path)
+	if err != nil {
+		return nil, fail(http.StatusNotFound, "not-found", err.Error())
+	}
+	out := wire.Listing{Path: in.Path, Entries: []wire.FileEntry{}}
+	for _, f := range all {
+		out.Entries = append(out.Entries, wire.FileEntry{Name: f.Name, Dir: f.Dir, Size: f.Size, Modified: f.Modified})
+	}
+	return &struct{ Body wire.Listing }{out}, nil
+}

@@ -1,0 +1,272 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pic/api/wire"
+	"pic/ca"
+	"pic/core/config"
+	"pic/core/event"
+	"pic/core/service"
+	"pic/core/state"
+	"pic/core/users"
+	"pic/core/vault"
+	"pic/davsrv"
+	"pic/dhcpsrv"
+	"pic/dnssrv"
+	"pic/netstack"
+	"pic/proxy"
+)
+
+// A household is a cell's core with an API in front, in a temporary folder.
+// alice is an administrator, vera a viewer, bob and carl are users.
+type household struct {
+	t      *testing.T
+	dir    string
+	deps   Deps
+	api    *API
+	server *httptest.Server
+	units  *someUnits
+}
+
+const password = "correct horse battery"
+
+func newHousehold(t *testing.T) *household {
+	t.Helper()
+	h := &household{t: t, dir: t.TempDir(), units: &someUnits{}}
+	env := config.Env{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}}
+	_, public := netstack.NewKey()
+	doc := &config.Document{
+		Cell: config.Cell{Name: "oak", Mode: config.Trial},
+		Users: []config.User{
+			{Name: "alice", Display: "Alice", Role: config.Admin},
+			{Name: "vera", Role: config.Viewer},
+			{Name: "bob"}, {Name: "carl"},
+		},
+		WireGuard: config.WireGuard{PublicKey: public, Endpoint: "vpn.example.org", Subnet: netip.MustParsePrefix("10.64.3.0/29")},
+	}
+	must(t, config.Create(h.dir, doc, env, "setup", "first"))
+	log := slog.New(slog.DiscardHandler)
+	store, err := config.Open(h.dir, env, log)
+	must(t, err)
+	t.Cleanup(store.Close)
+	db, err := state.Open(filepath.Join(h.dir, "state.db"))
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	sealed, err := vault.Open(filepath.Join(h.dir, "vault"))
+	must(t, err)
+	people := users.NewDirectory(db.Space("users"), log)
+	lines := event.NewLines(100)
+	h.deps = Deps{
+		Log:     slog.New(lines.Handler(nil)),
+		Version: Version{Version: "test"}, Started: time.Now(),
+		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
+		Units: h.units, Network: someNetwork{}, DNS: someDNS{}, DHCP: someDHCP{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Hostname: "raspberry",
+	}
+	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)
+	h.api = New(h.deps)
+	h.server = httptest.NewServer(h.api.Handler())
+	t.Cleanup(h.server.Close)
+	return h
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// someUnits stand in for the services; refuse makes one of them refuse changes.
+type someUnits struct {
+	refuse  error
+	restart []string
+}
+
+func (u *someUnits) Name() string { return "dns" }
+
+func (u *someUnits) Check(context.Context, *config.Document) error   { return u.refuse }
+func (u *someUnits) Apply(context.Context, *config.Document) error   { return nil }
+func (u *someUnits) Restore(context.Context, *config.Document) error { return nil }
+
+func (u *someUnits) Status() []service.Status {
+	return []service.Status{
+		{Name: "dns", State: service.Running, Since: time.Unix(1e9, 0), Sockets: []string{"udp 127.0.0.1:10053"}},
+		{Name: "dhcp", State: service.Off, Since: time.Unix(1e9, 0)},
+	}
+}
+
+func (u *someUnits) Restart(_ context.Context, name string) error {
+	u.restart = append(u.restart, name)
+	return nil
+}
+
+type someNetwork struct{}
+
+func (someNetwork) Peers() []netstack.PeerStatus { return nil }
+func (someNetwork) NAT() []string                { return nil }
+
+type someCA struct{}
+
+func (someCA) Root() (ca.Root, bool)       { return ca.Root{Subject: "oak root"}, true }
+func (someCA) RootPEM() []byte             { return []byte("-----BEGIN CERTIFICATE-----\n") }
+func (someCA) Certificates() []ca.CertInfo { return []ca.CertInfo{{Names: []string{"oak.home.arpa"}}} }
+func (someCA) Issue(context.Context, []string) (chain, key []byte, err error) {
+	return []byte("chain"), []byte("key"), nil
+}
+
+type someDNS struct{}
+
+func (someDNS) Stats() dnssrv.Stats {
+	return dnssrv.Stats{UDP: 3, TCP: 4, Upstreams: []dnssrv.UpstreamStatus{{Address: "192.0.2.53:53", Up: true}}}
+}
+
+func (someDNS) Records() []dnssrv.Entry {
+	return []dnssrv.Entry{{Zone: "oak.home.arpa", Name: "oak.home.arpa", Type: "A", TTL: 60, Value: "127.0.0.1"}}
+}
+
+func (someDNS) Lookup(_ context.Context, name, typ string, _ netip.Addr) (dnssrv.Result, error) {
+	if typ == "NOPE" {
+		return dnssrv.Result{}, errors.New("there is no type NOPE")
+	}
+	return dnssrv.Result{Rcode: "NOERROR", Answer: []string{name + ". 60 IN " + typ + ` "two words"`}, Source: "zone", Took: 1500 * time.Microsecond}, nil
+}
+
+type someDHCP struct{}
+
+func (someDHCP) Leases() []dhcpsrv.Lease {
+	return []dhcpsrv.Lease{{Address: netip.MustParseAddr("192.168.1.117"), MAC: "02:00:00:00:00:01", State: dhcpsrv.Leased, Expires: time.Unix(2e9, 0)}}
+}
+
+func (someDHCP) Release(_ context.Context, a netip.Addr) error {
+	if a != netip.MustParseAddr("192.168.1.117") {
+		return fmt.Errorf("%s: %w", a, dhcpsrv.ErrNoLease)
+	}
+	return nil
+}
+
+func (someDHCP) Usage() (used, size int) { return 1, 101 }
+
+type someProxy struct{}
+
+func (someProxy) Routes() []proxy.RouteStatus {
+	return []proxy.RouteStatus{{Host: "nas.oak.home.arpa", Upstream: "http://192.168.1.9", Access: config.AccessLAN, OK: true}}
+}
+
+type someDAV struct{}
+
+func (someDAV) Collections(user string) ([]davsrv.CollectionInfo, error) {
+	all := []davsrv.CollectionInfo{{Owner: "alice", Name: "home", Kind: "calendar"}, {Owner: "bob", Name: "work", Kind: "contacts"}}
+	return slices.DeleteFunc(all, func(c davsrv.CollectionInfo) bool { return user != "" && c.Owner != user }), nil
+}
+
+func (someDAV) Files(user, name string) ([]davsrv.FileInfo, error) {
+	if name == "none" {
+		return nil, errors.New("there is no such folder")
+	}
+	return []davsrv.FileInfo{{Name: "of " + user, Size: 7}}, nil
+}
+
+// An agent sends requests as somebody.
+type agent struct {
+	h       *household
+	session string
+	csrf    string
+	bearer  string
+}
+
+func (h *household) stranger() *agent { return &agent{h: h} }
+
+// as opens a session without spending time on a password.
+func (h *household) as(name string) *agent {
+	h.t.Helper()
+	token, csrf, err := h.deps.Users.NewSession(h.t.Context(), name, netip.MustParseAddr("127.0.0.1"), "test")
+	must(h.t, err)
+	return &agent{h: h, session: token, csrf: csrf}
+}
+
+type reply struct {
+	*http.Response
+	body []byte
+}
+
+// do sends a request; body is JSON text or a value to encode; header is pairs.
+func (a *agent) do(method, path string, body any, header ...string) reply {
+	a.h.t.Helper()
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		r = strings.NewReader(b)
+	default:
+		data, err := json.Marshal(b)
+		must(a.h.t, err)
+		r = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(a.h.t.Context(), method, a.h.server.URL+path, r)
+	must(a.h.t, err)
+	if r != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if a.session != "" {
+		req.AddCookie(&http.Cookie{Name: SessionCookie, Value: a.session})
+		req.Header.Set(CSRFHeader, a.csrf)
+	}
+	if a.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+a.bearer)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	must(a.h.t, err)
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	must(a.h.t, err)
+	return reply{resp, data}
+}
+
+// want checks the status and decodes the body into out, unless that is nil.
+func (r reply) want(t *testing.T, status int, out any) {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Fatalf("%s %s: status %d, want %d: %s", r.Request.Method, r.Request.URL.Path, r.StatusCode, status, r.body)
+	}
+	if out != nil {
+		if err := json.Unmarshal(r.body, out); err != nil {
+			t.Fatalf("%s %s: %v in %s", r.Request.Method, r.Request.URL.Path, err, r.body)
+		}
+	}
+}
+
+// problem checks the status of a failure and returns it.
+func (r reply) problem(t *testing.T, status int) wire.Error {
+	t.Helper()
+	var e wire.Error
+	r.want(t, status, &e)
+	if got := r.Header.Get("Content-Type"); got != problemType {
+		t.Errorf("a failure has the content type %q", got)
+	}
+	if e.Status != status || e.Detail == "" {
+		t.Errorf("a failure without status or detail: %s", r.body)
+	}
+	return e
+}

@@ -1,0 +1,385 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"pic/api/wire"
+	"pic/core/config"
+	"pic/netstack"
+)
+
+// VPN is the tunnel to the household's devices.
+type VPN interface {
+	// Peers returns the state of the peers that may use the tunnel.
+	Peers() []netstack.PeerStatus
+	// NAT says in words what is translated on the way out.
+	NAT() []string
+}
+
+// userPeers is how many devices somebody who is no administrator may add.
+const userPeers = 20
+
+// Kinds of the secrets that peers have in the vault.
+const (
+	peerKeyKind   = "wireguard-peer-key"
+	presharedKind = "wireguard-preshared"
+)
+
+func (a *API) peerRoutes() {
+	route(a, SignedIn, "GET /api/peers", "The devices of the VPN; for the role user: their own", a.listPeers)
+	route(a, SignedIn, "POST /api/peers", "Add a device, to oneself where one is no administrator", a.addPeer)
+	route(a, SignedIn, "GET /api/peers/{peer}", "One device", a.getPeer)
+	route(a, SignedIn, "PUT /api/peers/{peer}", "Change a device; what is left out stays", a.editPeer)
+	route(a, SignedIn, "DELETE /api/peers/{peer}", "Remove a device; it is shut out at once", a.removePeer)
+	route(a, SignedIn, "GET /api/peers/{peer}/config", "The .conf of a device, with its keys; for its owner and administrators", a.peerConfig,
+		answers("text/plain", "What wg-quick and the apps read"))
+	route(a, SignedIn, "GET /api/peers/{peer}/qr", "The same as a QR code", a.peerQR, answers("image/svg+xml", "A QR code"))
+	route(a, Viewers, "GET /api/wireguard", "The tunnel and its peers", a.wireguard)
+}
+
+// OnePeer names a peer in the path.
+type OnePeer struct {
+	Peer string `path:"peer" maxLength:"63" example:"laptop"`
+}
+
+// view puts together what the document and the tunnel know of peers.
+func (a *API) view(peers []config.Peer) []wire.Peer {
+	live := map[string]netstack.PeerStatus{}
+	if a.Network != nil {
+		for _, s := range a.Network.Peers() {
+			live[s.PublicKey] = s
+		}
+	}
+	out := []wire.Peer{}
+	for _, p := range peers {
+		s := live[p.PublicKey]
+		w := wire.Peer{
+			Name: p.Name, Owner: p.Owner, Address: p.Address, Address6: p.Address6, PublicKey: p.PublicKey,
+			HasConfig: p.Key != "", Disabled: p.Disabled, Internet: config.On(p.Internet), LAN: config.On(p.LAN), Split: p.Split,
+			LastHandshake: s.LastHandshake, RxBytes: s.RxBytes, TxBytes: s.TxBytes,
+		}
+		if s.Endpoint.IsValid() {
+			w.Endpoint = s.Endpoint.String()
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// shown is a peer after an edit, nil where it is gone already.
+func (a *API) shown(name string) *wire.Peer {
+	p := a.Store.Resolved().Peer(name)
+	if p == nil {
+		return nil
+	}
+	return &a.view([]config.Peer{*p})[0]
+}
+
+// mine reports whether the caller may see p whole and change it.
+func mine(c *caller, p *config.Peer) bool {
+	return c.admin() || p.Owner != "" && p.Owner == c.Name && !c.local
+}
+
+// peer finds a device that the caller may see or, with whole, may have entirely.
+func peerFor(d *config.Document, c *caller, name string, whole bool) (*config.Peer, error) {
+	p := d.Peer(name)
+	switch {
+	case p != nil && mine(c, p):
+		return p, nil
+	case p != nil && c.viewer() && !whole:
+		return p, nil
+	case p != nil && c.viewer():
+		return nil, errForbidden
+	}
+	return nil, missing("peer " + name) // nor do strangers learn that there is one
+}
+
+type peersBody struct {
+	ETag string `header:"ETag"`
+	Body []wire.Peer
+}
+
+func (a *API) listPeers(ctx context.Context, _ *struct{}) (*peersBody, error) {
+	c, doc := callerOf(ctx), a.Store.Resolved()
+	var visible []config.Peer
+	for _, p := range doc.Peers {
+		if c.viewer() || mine(c, &p) {
+			visible = append(visible, p)
+		}
+	}
+	return &peersBody{etag(doc.Revision), a.view(visible)}, nil
+}
+
+func (a *API) getPeer(ctx context.Context, in *OnePeer) (*struct {
+	ETag string `header:"ETag"`
+	Body wire.Peer
+}, error) {
+	doc := a.Store.Resolved()
+	p, err := peerFor(doc, callerOf(ctx), in.Peer, false)
+	if err != nil {
+		return nil, err
+	}
+	return &struct {
+		ETag string `header:"ETag"`
+		Body wire.Peer
+	}{etag(doc.Revision), a.view([]config.Peer{*p})[0]}, nil
+}
+
+type peerOutcome struct {
+	ETag string `header:"ETag"`
+	Body wire.PeerOutcome
+}
+
+// addPeer makes the keys, keeps them in the vault, and then changes the document.
+// If that fails the keys are thrown away again.
+func (a *API) addPeer(ctx context.Context, in *struct {
+	Changing
+	Body wire.NewPeer
+}) (*peerOutcome, error) {
+	c, n := callerOf(ctx), in.Body
+	if !c.admin() {
+		if n.Owner != "" && n.Owner != c.Name || n.Address.IsValid() {
+			return nil, errForbidden
+		}
+		n.Owner = c.Name
+	}
+	peer := config.Peer{
+		Name: n.Name, Owner: n.Owner, PublicKey: n.PublicKey, Address: n.Address,
+		Internet: n.Internet, LAN: n.LAN, Split: n.Split,
+	}
+	keys := netstack.PeerKeys{Preshared: netstack.NewPreshared()}
+	if peer.PublicKey == "" {
+		keys.Private, peer.PublicKey = netstack.NewKey()
+	}
+	if err := a.writable(peer, n.Endpoint, keys); err != nil {
+		return nil, wrong("endpoint", err.Error())
+	}
+	forget := func() {}
+	if !in.DryRun {
+		var err error
+		if forget, err = a.keep(ctx, &peer, keys); err != nil {
+			return nil, err
+		}
+	}
+	_, out, err := a.change(ctx, edit{
+		Changing: in.Changing,
+		reason:   "add peer " + n.Name,
+		do:       func(d *config.Document) error { return a.insert(d, c, peer) },
+	})
+	if err != nil {
+		forget()
+		return nil, err
+	}
+	body := wire.PeerOutcome{Outcome: out}
+	if !in.DryRun {
+		if body.Config, err = netstack.PeerConfig(a.Store.Resolved(), n.Name, n.Endpoint, keys); err != nil {
+			return nil, err
+		}
+		body.Peer = a.shown(n.Name)
+	}
+	return &peerOutcome{etag(out.Revision), body}, nil
+}
+
+// writable says whether a configuration for peer can be written at all, before
+// anything is changed.
+func (a *API) writable(peer config.Peer, endpoint string, keys netstack.PeerKeys) error {
+	d := a.Store.Resolved().Clone()
+	d.Peers = []config.Peer{peer}
+	_, err := netstack.PeerConfig(d, peer.Name, endpoint, keys)
+	return err
+}
+
+// keep puts the keys into the vault and their ids into peer.
+func (a *API) keep(ctx context.Context, peer *config.Peer, keys netstack.PeerKeys) (forget func(), err error) {
+	forget = func() {
+		for _, id := range []config.Secret{peer.Key, peer.Preshared} {
+			if id == "" {
+				continue
+			}
+			if err := a.Vault.Delete(id); err != nil {
+				a.Log.Warn("unused key stays in the vault", "peer", peer.Name, "err", err)
+			}
+		}
+	}
+	if keys.Private != "" {
+		if peer.Key, err = a.Vault.Put(ctx, peerKeyKind, []byte(keys.Private)); err != nil {
+			return nil, fmt.Errorf("keeping the key of %s: %w", peer.Name, err)
+		}
+	}
+	if peer.Preshared, err = a.Vault.Put(ctx, presharedKind, []byte(keys.Preshared)); err != nil {
+		forget()
+		return nil, fmt.Errorf("keeping the key of %s: %w", peer.Name, err)
+	}
+	return forget, nil
+}
+
+// insert adds the peer to the document, with the next free address unless it
+// has one.
+func (a *API) insert(d *config.Document, c *caller, peer config.Peer) error {
+	if d.Peer(peer.Name) != nil {
+		return &config.FieldError{Path: "name", Problem: "there is a peer of this name already"}
+	}
+	if !c.admin() {
+		owned := 0
+		for _, p := range d.Peers {
+			if p.Owner == c.Name {
+				owned++
+			}
+		}
+		if owned >= userPeers {
+			return &config.FieldError{Path: "peers", Problem: fmt.Sprintf("you have %d devices; remove one first", owned)}
+		}
+	}
+	if !peer.Address.IsValid() {
+		var ok bool
+		if peer.Address, ok = nextAddress(a.Store.Resolved().WireGuard, d.Peers); !ok {
+			return &config.FieldError{Path: "wireguard.subnet", Problem: "has no free address left; remove a peer or choose a larger subnet"}
+		}
+	}
+	d.Peers = append(d.Peers, peer)
+	return nil
+}
+
+// nextAddress is the lowest address of the VPN that nobody has. The first is the
+// cell's, the last of IPv4 is for broadcasts.
+func nextAddress(w config.WireGuard, peers []config.Peer) (netip.Addr, bool) {
+	taken := map[netip.Addr]bool{}
+	for _, p := range peers {
+		taken[p.Address] = true
+	}
+	cell, _ := w.VPN()
+	for a := cell.Next(); w.Subnet.Contains(a) && w.Subnet.Contains(a.Next()); a = a.Next() {
+		if !taken[a] {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (a *API) editPeer(ctx context.Context, in *struct {
+	OnePeer
+	Changing
+	Body wire.PeerEdit
+}) (*peerOutcome, error) {
+	c, b := callerOf(ctx), in.Body
+	if !c.admin() && (b.Owner != nil || b.Address != nil || b.Internet != nil || b.LAN != nil) {
+		return nil, fail(http.StatusForbidden, "forbidden", "only an administrator changes what a device may reach, its address or its owner")
+	}
+	name := in.Peer
+	_, out, err := a.change(ctx, edit{
+		Changing: in.Changing,
+		reason:   "change peer " + in.Peer,
+		do: func(d *config.Document) error {
+			p, err := peerFor(d, c, in.Peer, true)
+			if err != nil {
+				return err
+			}
+			if b.Address != nil {
+				p.Address6 = netip.Addr{} // follows from the new one
+			}
+			set(&p.Owner, b.Owner)
+			set(&p.Address, b.Address)
+			set(&p.Disabled, b.Disabled)
+			set(&p.Split, b.Split)
+			if b.Internet != nil {
+				p.Internet = b.Internet
+			}
+			if b.LAN != nil {
+				p.LAN = b.LAN
+			}
+			set(&p.Name, b.Name)
+			name = p.Name
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	body := wire.PeerOutcome{Outcome: out}
+	if !in.DryRun {
+		body.Peer = a.shown(name)
+	}
+	return &peerOutcome{etag(out.Revision), body}, nil
+}
+
+// removePeer leaves the keys in the vault: a rollback may need them.
+func (a *API) removePeer(ctx context.Context, in *struct {
+	OnePeer
+	Changing
+}) (*outcome, error) {
+	c := callerOf(ctx)
+	return a.edited(ctx, edit{
+		Changing: in.Changing,
+		reason:   "remove peer " + in.Peer,
+		do: func(d *config.Document) error {
+			if _, err := peerFor(d, c, in.Peer, true); err != nil {
+				return err
+			}
+			d.Peers = slices.DeleteFunc(d.Peers, func(p config.Peer) bool { return p.Name == in.Peer })
+			return nil
+		},
+	})
+}
+
+// Dialled is how the device shall reach the cell.
+type Dialled struct {
+	Endpoint string `query:"endpoint" maxLength:"260" doc:"host:port that the device dials; default: wireguard.endpoint"`
+}
+
+// conf writes the configuration of a peer with the keys of the vault.
+func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
+	doc := a.Store.Resolved()
+	p, err := peerFor(doc, callerOf(ctx), name, true)
+	if err != nil {
+		return "", err
+	}
+	var keys netstack.PeerKeys
+	for _, k := range []struct {
+		id  config.Secret
+		key *string
+	}{{p.Key, &keys.Private}, {p.Preshared, &keys.Preshared}} {
+		if k.id == "" {
+			continue
+		}
+		secret, err := a.Vault.Get(k.id)
+		if err != nil {
+			return "", fmt.Errorf("reading the key of %s: %w", name, err)
+		}
+		*k.key = string(secret)
+	}
+	conf, err := netstack.PeerConfig(doc, name, endpoint, keys)
+	if err != nil {
+		return "", wrong("endpoint", err.Error())
+	}
+	return conf, nil
+}
+
+func (a *API) peerConfig(ctx context.Context, in *struct {
+	OnePeer
+	Dialled
+}) (*text, error) {
+	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return &text{http.StatusOK, "text/plain; charset=utf-8", []byte(conf)}, nil
+}
+
+func (a *API) peerQR(ctx context.Context, in *struct {
+	OnePeer
+	Dialled
+}) (*text, error) {
+	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	svg, err := qrSVG(conf)
+	if err != nil {
+		return nil, err
+	}
+	return &text{http.StatusOK, "image/svg+xml", svg}, nil
+}

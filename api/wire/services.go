@@ -1,0 +1,152 @@
+package wire
+
+import (
+	"net/netip"
+	"time"
+
+	"pic/core/config"
+)
+
+// DNS is the resolver and how it is doing.
+type DNS struct {
+	Enabled      bool              `json:"enabled"`
+	Zone         string            `json:"zone" doc:"The cell's own domain"`
+	Zones        []string          `json:"zones" doc:"Further domains that the cell answers for"`
+	Upstreams    []Upstream        `json:"upstreams"`
+	Stats        map[string]uint64 `json:"stats" doc:"Counts since the start: udp, tcp, local, cached, forwarded, refused, dropped"`
+	CacheEntries int               `json:"cacheEntries"`
+	CacheBytes   int               `json:"cacheBytes"`
+}
+
+// An Upstream is a resolver that the cell asks.
+type Upstream struct {
+	Address   string    `json:"address"`
+	OK        bool      `json:"ok"`
+	LatencyMs float64   `json:"latencyMs" doc:"Smoothed; 0 where it is not known"`
+	Asked     uint64    `json:"asked"`
+	Failed    uint64    `json:"failed"`
+	Error     string    `json:"error,omitempty"`
+	Answered  time.Time `json:"answered,omitzero" doc:"When it last answered"`
+}
+
+// A DNSRecord is one record that the cell answers with.
+type DNSRecord struct {
+	Zone   string `json:"zone,omitempty"`
+	Name   string `json:"name" doc:"Absolute, without the last dot"`
+	Type   string `json:"type"`
+	TTL    uint32 `json:"ttl" doc:"Seconds"`
+	Value  string `json:"value"`
+	Source string `json:"source,omitempty" doc:"Where the cell has it from"`
+	Asker  string `json:"asker,omitempty" doc:"Who gets it: host, lan, vpn; absent: everybody"`
+}
+
+// A DNSAnswer is what a client would be told.
+type DNSAnswer struct {
+	Name          string      `json:"name"`
+	Type          string      `json:"type"`
+	Rcode         string      `json:"rcode" example:"NOERROR"`
+	Authoritative bool        `json:"authoritative"`
+	Answers       []DNSRecord `json:"answers"`
+	Authority     []string    `json:"authority" doc:"In presentation format"`
+	Reason        string      `json:"reason,omitempty" doc:"Why it failed"`
+	Source        string      `json:"source" doc:"zone, cache or upstream"`
+	DurationMs    float64     `json:"durationMs"`
+}
+
+// DHCP is the address server and its pool.
+type DHCP struct {
+	Enabled   bool       `json:"enabled"`
+	Interface string     `json:"interface"`
+	First     netip.Addr `json:"first,omitzero"`
+	Last      netip.Addr `json:"last,omitzero"`
+	Size      int        `json:"size" doc:"Addresses in the pool"`
+	Used      int        `json:"used" doc:"Addresses of the pool that are taken now"`
+}
+
+// A Lease is an address that a device has.
+type Lease struct {
+	Address  netip.Addr `json:"address"`
+	MAC      string     `json:"mac"`
+	ClientID string     `json:"clientID,omitempty" doc:"Hexadecimal, where the device sends one"`
+	Name     string     `json:"name,omitempty" doc:"What the device calls itself, or its reservation"`
+	State    string     `json:"state" enum:"leased,free,declined"`
+	Expires  time.Time  `json:"expires"`
+	Reserved bool       `json:"reserved"`
+}
+
+// Email is the mail server.
+type Email struct {
+	Enabled   bool              `json:"enabled"`
+	Domains   []string          `json:"domains"`
+	Mailboxes []Mailbox         `json:"mailboxes" doc:"For the role user: their own"`
+	Ports     map[string]uint16 `json:"ports" doc:"smtp, submission, submissions, imaps"`
+}
+
+// A Mailbox is all mail of one person.
+type Mailbox struct {
+	User     string `json:"user"`
+	Messages int    `json:"messages"`
+	Unseen   int    `json:"unseen"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// Calendar lists calendars and address books.
+type Calendar struct {
+	Collections []Collection `json:"collections"`
+}
+
+// A Collection is a calendar or an address book.
+type Collection struct {
+	Owner   string `json:"owner"`
+	Name    string `json:"name"`
+	Kind    string `json:"kind" enum:"calendar,contacts"`
+	Display string `json:"display"`
+	Color   string `json:"color,omitempty" doc:"#RRGGBBAA"`
+	Objects int    `json:"objects"`
+	URL     string `json:"url" doc:"Path of the collection, for CalDAV and CardDAV clients"`
+}
+
+// A Listing is a folder of the caller's files.
+type Listing struct {
+	Path    string      `json:"path"`
+	Entries []FileEntry `json:"entries" doc:"Folders first, by name"`
+}
+
+// A FileEntry is a file or a folder.
+type FileEntry struct {
+	Name     string    `json:"name"`
+	Dir      bool      `json:"dir"`
+	Size     int64     `json:"size" doc:"Bytes; 0 for folders"`
+	Modified time.Time `json:"modified"`
+}
+
+// Routing is where requests and packets go.
+type Routing struct {
+	Routes []RouteState `json:"routes"`
+	Own    []OwnHost    `json:"own" doc:"Names at which the cell itself answers"`
+	NAT    []string     `json:"nat" doc:"In words, what is translated on the way out"`
+}
+
+// A RouteState is a route of the proxy and how it is doing.
+type RouteState struct {
+	Name     string        `json:"name" doc:"Of the route in the document"`
+	Host     string        `json:"host"`
+	Upstream string        `json:"upstream"`
+	Access   config.Access `json:"access"`
+	OK       bool          `json:"ok" doc:"The server answered last time, or was not asked yet"`
+	Error    string        `json:"error,omitempty"`
+	Since    time.Time     `json:"since,omitzero" doc:"When it stopped to answer"`
+	Requests int64         `json:"requests"`
+	Active   int64         `json:"active" doc:"Requests and websockets under way"`
+}
+
+// An OwnHost is a name at which the cell answers.
+type OwnHost struct {
+	Host string `json:"host"`
+	What string `json:"what" doc:"The label of the service"`
+}
+
+// Cells are the other cells that this one trusts.
+type Cells struct {
+	Links []config.Link `json:"links"`
+}

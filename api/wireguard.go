@@ -1,0 +1,22 @@
+package api
+
+import (
+	"context"
+
+	"pic/api/wire"
+	"pic/core/config"
+)
+
+func (a *API) wireguard(context.Context, *struct{}) (*struct{ Body wire.WireGuard }, error) {
+	doc := a.Store.Resolved()
+	w := doc.WireGuard
+	out := wire.WireGuard{
+		Enabled: config.On(w.Enabled), Backend: "tun", Interface: w.Interface, PublicKey: w.PublicKey, Port: w.Port,
+		Endpoint: w.Endpoint, Subnet: w.Subnet, Subnet6: w.Subnet6, MTU: w.MTU,
+		NAT: list(a.Network.NAT()), Peers: a.view(doc.Peers),
+	}
+	if doc.Cell.Mode == config.Trial {
+		out.Backend, out.Interface = "netstack", ""
+	}
+	return &struct{ Body wire.WireGuard }{out}, nil
+}
