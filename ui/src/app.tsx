@@ -3,7 +3,7 @@ import { lazy, Suspense, useEffect } from "react"
 import { I18nProvider, RouterProvider } from "react-aria-components"
 import { Route, Switch, useLocation } from "wouter"
 import { textOf, whenSignedOut } from "./api/client"
-import { useSession, useSetup } from "./api/hooks"
+import { leave, useSession, useSetup } from "./api/hooks"
 import { connect } from "./api/live"
 import { Page } from "./kit/page"
 import { Empty, Failed, Skeleton } from "./kit/states"
@@ -37,7 +37,7 @@ function Door() {
 	const qc = useQueryClient()
 	const session = useSession()
 	const setup = useSetup(session.data === null)
-	useEffect(() => whenSignedOut(() => qc.setQueryData(["session"], null)), [qc])
+	useEffect(() => whenSignedOut(leave), [])
 	if (session.data) return <Inside />
 	const failure = session.error ?? setup.error
 	if (failure) {

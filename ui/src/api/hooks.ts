@@ -46,43 +46,60 @@ function useEvery(seconds: number | false): number | false {
 	return seconds === false ? false : seconds * 1000
 }
 
-function useRead<R>(key: readonly unknown[], path: string, c?: Call, every: number | false = false): UseQueryResult<R> {
-	return useQuery<R>({ queryKey: key, queryFn: ({ signal }) => read<R>(path, { ...c, signal }), refetchInterval: useEvery(every) })
+interface Ask extends Call {
+	/** Seconds until it is asked again; never where it is not given. */
+	every?: number
 }
 
-/** Lists that are empty may come as null. */
-function useList<R>(key: readonly unknown[], path: string, c?: Call, every: number | false = false): UseQueryResult<R[]> {
-	return useQuery<R[]>({
+function useRead<P extends T.Readable>(key: readonly unknown[], path: P, { every, ...c }: Ask = {}): UseQueryResult<T.Got<P>> {
+	return useQuery<T.Got<P>>({
 		queryKey: key,
-		queryFn: async ({ signal }) => (await read<R[] | null>(path, { ...c, signal })) ?? [],
-		refetchInterval: useEvery(every),
+		queryFn: ({ signal }) => read<T.Got<P>>(path, { ...c, signal }),
+		refetchInterval: useEvery(every ?? false),
 	})
 }
 
-export const useStatus = () => useRead<T.Health>(["status"], "/api/status", undefined, 30)
-export const usePeers = () => useList<T.Peer>(["peers"], "/api/peers", undefined, 10)
-export const useUsers = () => useList<T.User>(["users"], "/api/users")
-export const useTimeline = () => useList<T.Event>(["timeline"], "/api/timeline", { query: { limit: 200 } })
-export const useHistory = () => useList<T.Revision>(["config", "history"], "/api/config/history")
-export const useDocument = () => useRead<T.Document>(["config", "chosen"], "/api/config")
-export const useResolved = () => useRead<T.Document>(["config", "resolved"], "/api/config", { query: { resolved: 1 } })
-export const useLogs = (f: LogFilter) =>
-	useList<T.Line>(["logs", f], "/api/logs", { query: { unit: f.unit, level: f.level, limit: 1000 } })
-export const useWireGuard = () => useRead<T.WireGuard>(["wireguard"], "/api/wireguard", undefined, 10)
-export const useDNS = () => useRead<T.DNS>(["dns"], "/api/dns", undefined, 10)
-export const useRecords = () => useList<T.DNSRecord>(["dns", "records"], "/api/dns/records", undefined, 30)
-export const useDHCP = () => useRead<T.DHCP>(["dhcp"], "/api/dhcp", undefined, 30)
-export const useLeases = () => useList<T.Lease>(["dhcp", "leases"], "/api/dhcp/leases", undefined, 30)
-export const useNTP = () => useRead<T.NTP>(["ntp"], "/api/ntp", undefined, 10)
-export const useEmail = () => useRead<T.Email>(["email"], "/api/email", undefined, 30)
-export const useCalendar = () => useRead<{ collections: T.Collection[] | null }>(["calendar"], "/api/calendar", undefined, 60)
-export const useFiles = (path: string) => useRead<T.Listing>(["files", path], "/api/files", { query: { path } }, 60)
-export const useRouting = () => useRead<T.Routing>(["routing"], "/api/routing", undefined, 30)
-export const useVault = () => useRead<T.Vault>(["vault"], "/api/vault", undefined, 60)
-export const useCells = () => useRead<{ links: T.CellLink[] | null }>(["cells"], "/api/cells", undefined, 60)
-export const useTokens = () => useList<T.Token>(["tokens"], "/api/tokens")
-export const useAppPasswords = (user: string) =>
-	useList<T.AppPassword>(["users", user, "app-passwords"], `/api/users/${encodeURIComponent(user)}/app-passwords`)
+export const useStatus = () => useRead(["status"], "/api/status", { every: 30 })
+export const usePeers = () => useRead(["peers"], "/api/peers", { every: 10 })
+export const useUsers = () => useRead(["users"], "/api/users")
+export const useTimeline = () => useRead(["timeline"], "/api/timeline", { query: { limit: 200 } })
+export const useHistory = () => useRead(["config", "history"], "/api/config/history")
+export const useDocument = () => useRead(["config", "chosen"], "/api/config")
+export const useResolved = () => useRead(["config", "resolved"], "/api/config", { query: { resolved: "true" } })
+export const useLogs = (f: LogFilter) => useRead(["logs", f], "/api/logs", { query: { unit: f.unit, level: f.level, limit: 1000 } })
+export const useWireGuard = () => useRead(["wireguard"], "/api/wireguard", { every: 10 })
+export const useDNS = () => useRead(["dns"], "/api/dns", { every: 10 })
+export const useRecords = () => useRead(["dns", "records"], "/api/dns/records", { every: 30 })
+export const useDHCP = () => useRead(["dhcp"], "/api/dhcp", { every: 30 })
+export const useLeases = () => useRead(["dhcp", "leases"], "/api/dhcp/leases", { every: 30 })
+export const useNTP = () => useQuery({ queryKey: ["ntp"], queryFn: () => read<T.NTP>("/api/ntp"), refetchInterval: useEvery(10) })
+export const useEmail = () => useQuery({ queryKey: ["email"], queryFn: () => read<T.Email>("/api/email"), refetchInterval: useEvery(30) })
+export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every: 60 })
+export const useFiles = (path: string) => useRead(["files", path], "/api/files", { query: { path }, every: 60 })
+export const useRouting = () => useRead(["routing"], "/api/routing", { every: 30 })
+export const useVault = () => useRead(["vault"], "/api/vault", { every: 60 })
+export const useCells = () => useRead(["cells"], "/api/cells", { every: 60 })
+export const useTokens = () => useRead(["tokens"], "/api/tokens")
+
+export function useAppPasswords(user: string): UseQueryResult<T.AppPassword[]> {
+	return useQuery({
+		queryKey: ["users", user, "app-passwords"],
+		queryFn: () => read<T.AppPassword[]>(`/api/users/${encodeURIComponent(user)}/app-passwords`),
+	})
+}
+
+/** Begins a session. What the cache still has of the one before is forgotten. */
+export function enter(s: T.Session): void {
+	queryClient.removeQueries({ type: "inactive" })
+	setCSRF(s.csrf ?? "")
+	queryClient.setQueryData(["session"], s)
+}
+
+/** Ends it here; the login takes the place of the pages. */
+export function leave(): void {
+	setCSRF("")
+	queryClient.setQueryData(["session"], null)
+}
 
 /** Makes everything that the page shows be asked anew. */
 export function useRefresh() {

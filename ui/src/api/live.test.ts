@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { Problem, errorAt, revisionOf, sentence, toldByFields } from "./client"
 import { addTo, applyPulse, levelRank, lineFits, touchedBy } from "./live"
-import type { Event, Health, Line } from "./types"
+import type { Event, Health, Line, Pulse } from "./types"
 
 const line = (id: number, level = "INFO", unit = "dns"): Line => ({ id, level, unit, msg: "m", time: "2026-01-01T00:00:00Z" })
 
@@ -31,18 +31,14 @@ describe("a line fits a filter", () => {
 })
 
 describe("the small status", () => {
-	const health = { revision: 3, ok: true, sentence: "All 9 services are well.", pending: null, version: "1" } as Health
-	test("changes what it tells and keeps the rest", () => {
-		const { health: h, stale } = applyPulse(health, { ...health, sentence: "dns is not running.", ok: false })
-		expect(h?.version).toBe("1")
-		expect(h?.ok).toBe(false)
-		expect(stale).toBe(true)
+	const pulse = { revision: 4, ok: false, sentence: "dns is not running." } as Pulse
+	const health = { revision: 3, ok: true, sentence: "All 9 services are well.", pending: { revision: 3 }, problems: [], version: "1" } as unknown as Health
+
+	test("changes what it tells, ends a wait that is over, and keeps the rest", () => {
+		expect(applyPulse(health, { ...pulse, problems: ["dns/down"] } as Pulse)).toEqual({ ...health, ...pulse, pending: undefined, problems: [] })
 	})
-	test("that says the same asks for nothing", () => {
-		expect(applyPulse(health, { revision: 3, ok: true, sentence: health.sentence, pending: null }).stale).toBe(false)
-	})
-	test("before the first status asks for all of it", () => {
-		expect(applyPulse(undefined, health)).toEqual({ health: undefined, stale: true })
+	test("is no status by itself", () => {
+		expect(applyPulse(undefined, pulse)).toBeUndefined()
 	})
 })
 

@@ -31,13 +31,9 @@ export function addTo<T extends { id: number }>(list: readonly T[] | undefined, 
 	return [...list.slice(Math.max(0, list.length - max + 1)), one]
 }
 
-/** The status after a small status, and whether the rest has to be asked anew. */
-export function applyPulse(old: Health | undefined, p: Pulse): { health: Health | undefined; stale: boolean } {
-	if (!old) return { health: undefined, stale: true }
-	return {
-		health: { ...old, ...p },
-		stale: old.revision !== p.revision || old.ok !== p.ok || old.sentence !== p.sentence,
-	}
+/** The status after a small status, which is sent when something of it changed. */
+export function applyPulse(old: Health | undefined, p: Pulse): Health | undefined {
+	return old && { ...old, revision: p.revision, ok: p.ok, sentence: p.sentence, pending: p.pending }
 }
 
 /** Which queries an event makes stale, by the first part of their key. */
@@ -126,9 +122,8 @@ export function connect(qc: QueryClient): () => void {
 				fn(JSON.parse(m.data))
 			})
 		on<Pulse>("status", (p) => {
-			const { health, stale: old } = applyPulse(qc.getQueryData<Health>(["status"]), p)
-			if (health) qc.setQueryData(["status"], health)
-			if (old) stale(["status"])
+			qc.setQueryData<Health>(["status"], (old) => applyPulse(old, p))
+			stale(["status"])
 		})
 		on<Event>("event", (e) => {
 			qc.setQueryData<Event[]>(["timeline"], (l) => addTo(l, e, maxEvents))

@@ -50,7 +50,8 @@ test.each([
 	["web.uiPort", 90],
 	["mail.listen", 90],
 	["mail.imapPort", 90],
-	["wireguard.endpoint", 90],
+	["wireguard.port", 90],
+	["wireguard.endpoint", 0],
 	["dhcp.enabled", 90],
 ])("a change of %s waits %d s for a confirmation", (path, want) => {
 	expect(confirmSeconds(setDraft(noDrafts, path, "x", "y", 1))).toBe(want)

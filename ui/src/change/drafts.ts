@@ -54,7 +54,7 @@ export function toSend(d: Drafts): Edit[] {
 }
 
 // Changes of these can cut the browser off from the cell.
-const risky = /^(cell\.(listen|mode)|network|web|wireguard|dhcp)(\.|$)|\.(listen|(\w*[pP]ort))$/
+const risky = /^(cell\.(listen|mode)|network|web|wireguard(?!\.endpoint)|dhcp)(\.|$)|\.(listen|(\w*[pP]ort))$/
 
 /** How long the cell waits for a confirmation before it undoes a change; 0: not at all. */
 export function confirmSeconds(d: Drafts): number {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { ago, bytes, happened, smallSpan, span } from "./format"
+import { ago, bytes, happened, smallSpan, span, tidy } from "./format"
 
 test("bytes are rounded to what a person reads", () => {
 	expect([0, 999, 1000, 1_234_567, 123_456_789, 999_960].map(bytes)).toEqual([
@@ -16,6 +16,7 @@ describe("times", () => {
 		["2026-05-01T11:57:00Z", "3 minutes ago"],
 		["2026-04-30T11:57:00Z", "yesterday"],
 		["2026-07-29T13:00:00Z", "in 2 months"],
+		["2026-06-20T13:00:00Z", "in 50 days"],
 		["0001-01-01T00:00:00Z", "never"],
 		["nonsense", "never"],
 	])("%s is %s", (t, want) => expect(ago(t, now)).toBe(want))
@@ -33,4 +34,9 @@ describe("times", () => {
 	test("clock offsets pick their unit and keep their sign", () => {
 		expect([0.0000123, -0.0021, 3.5, undefined].map(smallSpan)).toEqual(["12.3 µs", "-2.1 ms", "3.5 s", "–"])
 	})
+})
+
+test("times within a text are said shorter", () => {
+	expect(tidy("until 2036-05-01T12:00:00.123456789Z, then")).toMatch(/^until 1 May 2036, \d\d:00:00, then$/)
+	expect(tidy("127.0.0.1:53")).toBe("127.0.0.1:53")
 })

@@ -36,6 +36,7 @@ export function ago(t: string | undefined, now = Date.now()): string {
 	const s = (Date.parse(t) - now) / 1000
 	const fmt = new Intl.RelativeTimeFormat("en", { numeric: "auto" })
 	for (const [unit, len] of steps) {
+		if (unit === "month" && Math.abs(s) < 2 * len) continue // "in 45 days" says more than "next month"
 		if (Math.abs(s) >= len) return fmt.format(Math.trunc(s / len), unit)
 	}
 	return s > 0 ? "in a moment" : "just now"

@@ -10,7 +10,7 @@ export function Empty({ icon: Icon, title, children, action }: { icon: LucideIco
 			<div className="mb-3 grid size-10 place-items-center rounded-card bg-sunken text-muted">
 				<Icon size={20} strokeWidth={1.5} aria-hidden />
 			</div>
-			<h3 className="text-section font-strong">{title}</h3>
+			<p className="text-section font-strong">{title}</p>
 			{children && <div className="mt-1 max-w-[52ch] text-muted">{children}</div>}
 			{action && <div className="mt-4 flex flex-wrap justify-center gap-2">{action}</div>}
 		</div>

@@ -30,15 +30,15 @@ export function Status({ tone, children }: { tone: Tone; children: ReactNode }) 
 }
 
 const dots: Record<Tone, string> = {
-	ok: "bg-leaf",
-	warn: "bg-warn rounded-[1px] rotate-45",
-	bad: "bg-bad rounded-[1px]",
-	idle: "bg-transparent shadow-[inset_0_0_0_2px_var(--c-edge)]",
-	busy: "bg-warn",
+	ok: "rounded-full bg-leaf",
+	warn: "rounded-[1px] bg-warn rotate-45",
+	bad: "rounded-[1px] bg-bad",
+	idle: "rounded-full shadow-[inset_0_0_0_2px_var(--c-edge)]",
+	busy: "rounded-full bg-warn",
 }
 
 export function Dot({ tone, label }: { tone: Tone; label: string }) {
-	return <span role="img" aria-label={label} className={`inline-block size-2 flex-none rounded-full ${dots[tone]}`} />
+	return <span role="img" aria-label={label} className={`inline-block size-2 flex-none ${dots[tone]}`} />
 }
 
 export function Badge({ children }: { children: ReactNode }) {

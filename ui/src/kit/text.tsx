@@ -16,7 +16,7 @@ export function Copy({ value, label, short }: { value: string; label?: string; s
 			type="button"
 			onClick={() => copyText(value).then(setDone)}
 			title={short ? value : undefined}
-			className="group -mx-1 inline-flex max-w-full min-h-6 items-center gap-1.5 rounded px-1 align-baseline font-mono text-sec text-ink hover:bg-hover"
+			className="group -my-0.5 inline-flex min-h-6 max-w-full items-center gap-1.5 rounded align-baseline font-mono text-sec text-ink decoration-edge underline-offset-4 hover:underline"
 		>
 			<span className={short ? "truncate" : "[overflow-wrap:anywhere] text-start"}>
 				{short && value.length > 16 ? `${value.slice(0, 14)}…` : value}

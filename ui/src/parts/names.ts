@@ -1,4 +1,4 @@
-import type { ServiceState } from "../api/types"
+import type { DNS, ServiceState } from "../api/types"
 import type { Tone } from "../kit/status"
 import { t } from "../kit/words"
 
@@ -39,4 +39,9 @@ const states: Record<ServiceState, [Tone, string]> = {
 
 export function stateOf(s: ServiceState): [Tone, string] {
 	return states[s] ?? ["idle", s]
+}
+
+/** How many questions DNS was asked, by whatever way they came. */
+export function queries(d: DNS): number {
+	return (d.stats?.udp ?? 0) + (d.stats?.tcp ?? 0)
 }

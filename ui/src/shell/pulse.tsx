@@ -8,7 +8,7 @@ import { bytes } from "../kit/format"
 import { t } from "../kit/words"
 import { useTheme } from "./theme"
 
-const height = 28
+const height = 20
 const minute = 60
 
 /** The pulse: the last minute of what the cell carries, as the header's lower line. */
@@ -24,7 +24,9 @@ export default function Pulse() {
 	useEffect(() => {
 		const el = box.current
 		if (!el) return
-		const colour = (name: string) => getComputedStyle(el).getPropertyValue(name)
+		// A canvas knows no light-dark(); the element's own colour is resolved.
+		const style = getComputedStyle(el)
+		const colour = (name: string) => style.getPropertyValue(name)
 		const smooth = uPlot.paths.spline?.()
 		const points = { show: false }
 		const p = new uPlot(
@@ -42,7 +44,7 @@ export default function Pulse() {
 				},
 				series: [
 					{},
-					{ scale: "queries", stroke: colour("--c-edge"), width: 1, points, paths: smooth },
+					{ scale: "queries", stroke: style.color, width: 1, points, paths: smooth },
 					{ scale: "bytes", stroke: colour(busy ? "--c-warn" : "--c-leaf"), width: 2, points, paths: smooth },
 				],
 			},
@@ -66,7 +68,7 @@ export default function Pulse() {
 	}, [line, busy, theme])
 	const now = line.at(-1)
 	return (
-		<div ref={box} className="pointer-events-none absolute inset-x-0 -bottom-px" style={{ blockSize: height }}>
+		<div ref={box} className="pointer-events-none absolute inset-x-0 -bottom-px text-edge" style={{ blockSize: height }}>
 			{now && (
 				<span className="sr-only">
 					{t("Now: {rate} per second through the VPN, {n} DNS queries per second", { rate: bytes(now.bytes), n: now.queries.toFixed(1) })}

@@ -1,9 +1,8 @@
 import { Ellipsis, LogOut, Moon, Search, Settings, Sun, User } from "lucide-react"
 import { type ReactNode, Suspense, lazy, useEffect, useState } from "react"
 import { Link, useLocation } from "wouter"
-import { useQueryClient } from "@tanstack/react-query"
 import { call } from "../api/client"
-import { useLink, useSession, useStatus } from "../api/hooks"
+import { leave, useLink, useSession, useStatus } from "../api/hooks"
 import { ChangeBar } from "../change/bar"
 import { useChange } from "../change/use"
 import { IconButton } from "../kit/button"
@@ -69,7 +68,7 @@ function Header({ onSearch }: { onSearch: () => void }) {
 					: ["ok", t("well")]
 	return (
 		<header className="sticky top-0 z-20 col-span-full flex h-13 items-center gap-2 border-b border-line bg-surface px-4 max-wide:h-14 max-wide:px-3">
-			<Link href="/" className="flex min-w-0 items-center gap-2.5 rounded-control py-1 wide:w-[216px]">
+			<Link href="/" className="flex min-w-0 items-center gap-2.5 rounded-control py-1 wide:w-[232px]">
 				<img src="/favicon.svg" alt="" width={22} height={22} />
 				<span className="truncate text-section font-strong">{status?.cell.name ?? t("cell")}</span>
 				<Dot tone={tone} label={word} />
@@ -109,13 +108,11 @@ function ThemeButton() {
 
 function Me() {
 	const { data: me } = useSession()
-	const qc = useQueryClient()
 	const [, go] = useLocation()
-	const leave = async () => {
+	const signOut = async () => {
 		await call("/api/auth/logout", { method: "POST" }).catch(() => {})
-		qc.clear()
-		qc.setQueryData(["session"], null)
 		go("/")
+		leave()
 	}
 	return (
 		<Menu
@@ -131,7 +128,7 @@ function Me() {
 			}
 			entries={[
 				{ id: "account", text: t("My account"), icon: Settings, onAction: () => go("/settings/account") },
-				{ id: "leave", text: t("Sign out"), icon: LogOut, onAction: leave },
+				{ id: "leave", text: t("Sign out"), icon: LogOut, onAction: signOut },
 			]}
 		/>
 	)

@@ -5,6 +5,7 @@ import type { Health } from "../../api/types"
 import { Stat } from "../../kit/card"
 import { ago, bytes, count } from "../../kit/format"
 import { t, tn } from "../../kit/words"
+import { queries } from "../../parts/names"
 import { isConnected } from "../../parts/peer"
 
 /** One number each, only from what is there: what cannot be read has no tile. */
@@ -18,7 +19,7 @@ export function Tiles({ status }: { status: Health }) {
 	const messages = (email?.mailboxes ?? []).reduce((n, m) => n + m.messages, 0)
 	const unseen = (email?.mailboxes ?? []).reduce((n, m) => n + m.unseen, 0)
 	return (
-		<ul aria-label={t("In numbers")} className="grid grid-cols-2 gap-2 card:grid-cols-3 full:grid-cols-6">
+		<ul aria-label={t("In numbers")} className="grid grid-cols-[repeat(auto-fit,minmax(148px,1fr))] gap-2">
 			{peers && (
 				<Tile href="/peers">
 					<Stat
@@ -30,7 +31,7 @@ export function Tiles({ status }: { status: Health }) {
 			)}
 			{dns && (
 				<Tile href="/network">
-					<Stat label={t("DNS queries")} value={count(dns.stats?.queries ?? 0)} note={tn(dns.cacheEntries ?? 0, "{n} answer kept", "{n} answers kept")} />
+					<Stat label={t("DNS queries")} value={count(queries(dns))} note={tn(dns.cacheEntries ?? 0, "{n} answer kept", "{n} answers kept")} />
 				</Tile>
 			)}
 			{email && (
@@ -48,7 +49,7 @@ export function Tiles({ status }: { status: Health }) {
 					<Stat
 						label={t("Certificates")}
 						value={count(vault.certificates?.length ?? 0)}
-						note={next ? t("next renewal {when}", { when: ago(next) }) : t("none issued yet")}
+						note={next ? t("the next expires {when}", { when: ago(next) }) : t("none issued yet")}
 					/>
 				</Tile>
 			)}

@@ -1,6 +1,7 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query"
+import { useMutation } from "@tanstack/react-query"
 import { type FormEvent, useEffect, useState } from "react"
-import { call, setCSRF, textOf } from "../../api/client"
+import { call, textOf } from "../../api/client"
+import { enter } from "../../api/hooks"
 import type { Session } from "../../api/types"
 import { Button } from "../../kit/button"
 import { Field } from "../../kit/field"
@@ -8,24 +9,19 @@ import { Notice } from "../../kit/status"
 import { t } from "../../kit/words"
 
 export default function Login() {
-	const qc = useQueryClient()
 	const [login, setLogin] = useState("")
 	const [password, setPassword] = useState("")
 	useEffect(() => {
 		document.title = t("Sign in · Personal Internet Cell")
 	}, [])
-	const enter = useMutation({
+	const signIn = useMutation({
 		mutationFn: async () => (await call<Session>("/api/auth/login", { method: "POST", body: { login: login.trim(), password } })).data,
-		onSuccess: (session) => {
-			setCSRF(session.csrf ?? "")
-			qc.clear()
-			qc.setQueryData(["session"], session)
-		},
+		onSuccess: enter,
 		onError: () => setPassword(""),
 	})
 	const submit = (e: FormEvent) => {
 		e.preventDefault()
-		enter.mutate()
+		signIn.mutate()
 	}
 	return (
 		<main className="grid min-h-dvh place-items-center p-4">
@@ -36,9 +32,9 @@ export default function Login() {
 				<form onSubmit={submit} className="mt-6 flex flex-col gap-4" noValidate>
 					<Field label={t("Name")} value={login} onChange={setLogin} autoComplete="username" autoCapitalize="none" spellCheck="false" autoFocus isRequired />
 					<Field label={t("Password")} type="password" value={password} onChange={setPassword} autoComplete="current-password" isRequired />
-					{enter.error && <Notice tone="bad" title={textOf(enter.error)} />}
-					<Button kind="primary" type="submit" isDisabled={!login.trim() || !password || enter.isPending} className="mt-1">
-						{enter.isPending ? t("Signing in…") : t("Sign in")}
+					{signIn.error && <Notice tone="bad" title={textOf(signIn.error)} />}
+					<Button kind="primary" type="submit" isDisabled={!login.trim() || !password || signIn.isPending} className="mt-1">
+						{signIn.isPending ? t("Signing in…") : t("Sign in")}
 					</Button>
 				</form>
 				<p className="mt-6 text-sec text-muted">

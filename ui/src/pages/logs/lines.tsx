@@ -41,7 +41,7 @@ export function Lines() {
 	const units = [...new Set([...(status?.services ?? []).map((s) => s.name), ...(unit ? [unit] : [])])]
 	return (
 		<section aria-label={t("Log lines")} className="flex min-h-[360px] flex-col rounded-card border border-line bg-surface" style={{ blockSize: "max(360px, calc(100dvh - 236px - var(--bottom-bar)))" }}>
-			<div className="flex flex-wrap items-center gap-2 border-b border-line p-3">
+			<div className="flex flex-wrap items-center gap-2 border-b border-line p-3 max-card:[&>div]:flex-1">
 				<Select label={t("Service")} hideLabel value={unit} onChange={(v) => put("unit", v)} options={[["", t("Every service")], ...units.map((u) => [u, serviceName(u)] as const)]} />
 				<Select label={t("Level")} hideLabel value={level} onChange={(v) => put("level", v)} options={levels} />
 				<label className="relative min-w-36 flex-1">

@@ -7,12 +7,11 @@ import { Differences } from "../../change/bar"
 import { useUndo } from "../../change/use"
 import { Button } from "../../kit/button"
 import { Card } from "../../kit/card"
-import { clock, moment } from "../../kit/format"
 import { Dialog, DialogActions } from "../../kit/overlay"
 import { Empty } from "../../kit/states"
 import { Notice } from "../../kit/status"
 import { t, tn } from "../../kit/words"
-import { EventRow } from "../../parts/events"
+import { EventRow, Happening } from "../../parts/events"
 import { Loaded } from "../../parts/loaded"
 import { byDay, merge } from "./filter"
 
@@ -54,24 +53,24 @@ function Change({ r, onUndo }: { r: Revision; onUndo: () => void }) {
 	const { data: status } = useStatus()
 	const { data: me } = useSession()
 	const now = status?.revision === r.revision
+	const about = [t("revision {n}", { n: r.revision }), r.actor && t("by {name}", { name: r.actor }), r.diff?.length ? r.reason : "", now && t("in force now")]
+	const undo = now ? t("Undo") : t("Back to before")
 	return (
-		<li className="flex items-start gap-3 border-b border-line px-4 py-2.5 last:border-b-0">
-			<History size={14} strokeWidth={2} aria-label={t("change")} className="mt-[3px] text-leaf-ink" />
-			<div className="min-w-0 flex-1 [overflow-wrap:anywhere]">
-				{r.diff?.length ? <Differences list={r.diff} max={8} /> : <p className="font-medium">{r.reason || t("The cell began")}</p>}
-				<p className="text-sec text-muted">
-					{[t("revision {n}", { n: r.revision }), r.actor && t("by {name}", { name: r.actor }), r.diff?.length ? r.reason : "", now && t("in force now")].filter(Boolean).join(" · ")}
-				</p>
-			</div>
-			{me?.role === "admin" && r.revision > 1 && (
-				<Button kind="quiet" size="small" icon={Undo2} onPress={onUndo} aria-label={now ? t("Undo revision {n}", { n: r.revision }) : t("Go back to before revision {n}", { n: r.revision })} className="-my-1">
-					<span className="max-card:hidden">{now ? t("Undo") : t("Back to before")}</span>
-				</Button>
-			)}
-			<time dateTime={r.time} title={moment(r.time)} className="font-mono text-sec text-muted">
-				{clock(r.time)}
-			</time>
-		</li>
+		<Happening
+			mark={<History size={14} strokeWidth={2} aria-label={t("change")} className="text-leaf-ink" />}
+			time={r.time}
+			about={about.filter(Boolean).join(" · ")}
+			action={
+				me?.role === "admin" &&
+				r.revision > 1 && (
+					<Button kind="quiet" size="small" icon={Undo2} onPress={onUndo} aria-label={`${undo}: ${t("revision {n}", { n: r.revision })}`} className="-my-1 max-card:-mx-2">
+						<span className="max-card:hidden">{undo}</span>
+					</Button>
+				)
+			}
+		>
+			{r.diff?.length ? <Differences list={r.diff} max={8} /> : <p className="font-medium">{r.reason || t("The cell began")}</p>}
+		</Happening>
 	)
 }
 

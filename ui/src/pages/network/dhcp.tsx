@@ -8,7 +8,7 @@ import { useDraft, useEditable } from "../../change/use"
 import { IconButton } from "../../kit/button"
 import { Card, Meter } from "../../kit/card"
 import { Empty } from "../../kit/states"
-import { Badge } from "../../kit/status"
+import { Badge, Status } from "../../kit/status"
 import { type Column, Table } from "../../kit/table"
 import { Copy, None, Time } from "../../kit/text"
 import { toast } from "../../kit/toast"
@@ -43,9 +43,9 @@ function Pool({ d }: { d: State }) {
 				<>
 					<Meter label={t("Addresses given")} used={d.used} of={d.size} note={t("{n} of {of}", { n: d.used, of: d.size })} />
 					<p className="mt-3 flex flex-wrap gap-x-3">
-						<Copy value={d.first} label={t("the first address")} />
+						<Copy value={d.first ?? ""} label={t("the first address")} />
 						<span className="text-muted">{t("to")}</span>
-						<Copy value={d.last} label={t("the last address")} />
+						<Copy value={d.last ?? ""} label={t("the last address")} />
 						<span className="text-muted">{t("on {card}", { card: d.interface })}</span>
 					</p>
 				</>
@@ -92,11 +92,12 @@ function Leases({ d, reservations, reserve }: { d: State } & Reserving) {
 		onError: (err) => toast(textOf(err)),
 	})
 	const kept = (l: Lease) => reservations.some((r) => r.mac === l.mac)
-	const keep = (l: Lease) => reserve([...reservations, { name: label(l.host ?? l.name ?? "", l.mac), mac: l.mac, address: l.address }])
+	const keep = (l: Lease) => reserve([...reservations, { name: label(l.name ?? "", l.mac), mac: l.mac, address: l.address }])
 	const columns: Column<Lease>[] = [
-		{ head: t("Device"), cell: (l) => <span className="font-medium">{l.host || l.name || <None>{t("without a name")}</None>}</span> },
+		{ head: t("Device"), cell: (l) => <span className="font-medium">{l.name || <None>{t("without a name")}</None>}</span> },
 		{ head: t("Address"), cell: (l) => <Copy value={l.address} label={t("the address")} /> },
 		{ head: t("Card"), cell: (l) => <Copy value={l.mac} label={t("the MAC address")} /> },
+		{ head: t("State"), cell: (l) => (l.state === "leased" ? <Status tone="ok">{t("leased")}</Status> : <Status tone="idle">{l.state === "declined" ? t("taken by a stranger") : t("free again")}</Status>) },
 		{ head: t("Ends"), cell: (l) => (kept(l) ? <Badge>{t("kept for it")}</Badge> : <Time at={l.expires} />) },
 		...(may
 			? [

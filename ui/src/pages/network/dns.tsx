@@ -7,13 +7,14 @@ import { useDraft, useEditable } from "../../change/use"
 import { Button, IconButton } from "../../kit/button"
 import { Card, Stat } from "../../kit/card"
 import { Field, Select } from "../../kit/field"
-import { count } from "../../kit/format"
+import { bytes, count } from "../../kit/format"
 import { Empty } from "../../kit/states"
 import { Badge, Notice, Status } from "../../kit/status"
 import { Table } from "../../kit/table"
 import { Copy, Mono, None } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
+import { queries } from "../../parts/names"
 import { Lookup } from "./lookup"
 
 export function DNS() {
@@ -38,19 +39,27 @@ export function DNS() {
 
 function Numbers({ d }: { d: State }) {
 	const names: Record<string, string> = {
-		queries: t("Queries"), hits: t("From memory"), cacheHits: t("From memory"), cached: t("From memory"), local: t("From this cell"), forwarded: t("Asked upstream"),
-		failures: t("Failed"), failed: t("Failed"), refused: t("Refused"), dropped: t("Dropped"), blocked: t("Blocked"), stale: t("Answered from old"),
+		local: t("From this cell"),
+		cached: t("From memory"),
+		forwarded: t("Asked upstream"),
+		refused: t("Refused"),
+		dropped: t("Dropped"),
 	}
-	const shown = Object.entries(d.stats ?? {}).filter(([, n]) => typeof n === "number")
+	const stats = d.stats ?? {}
 	return (
-		<ul aria-label={t("DNS in numbers")} className="grid grid-cols-2 gap-2 card:grid-cols-3 full:grid-cols-6">
-			{shown.slice(0, 5).map(([k, n]) => (
-				<li key={k}>
-					<Stat label={names[k] ?? k} value={count(n)} />
-				</li>
-			))}
+		<ul aria-label={t("DNS in numbers")} className="grid grid-cols-[repeat(auto-fit,minmax(140px,1fr))] gap-2">
 			<li>
-				<Stat label={t("Answers kept")} value={count(d.cacheEntries ?? 0)} />
+				<Stat label={t("Queries")} value={count(queries(d))} note={t("since the start")} />
+			</li>
+			{Object.entries(names)
+				.filter(([k]) => stats[k] !== undefined)
+				.map(([k, name]) => (
+					<li key={k}>
+						<Stat label={name} value={count(stats[k]!)} note={share(stats[k]!, queries(d))} />
+					</li>
+				))}
+			<li>
+				<Stat label={t("Answers kept")} value={count(d.cacheEntries)} note={bytes(d.cacheBytes)} />
 			</li>
 		</ul>
 	)
@@ -65,7 +74,13 @@ function Upstreams({ d }: { d: State }) {
 					{d.upstreams.map((u) => (
 						<li key={u.address} className="flex flex-wrap items-center justify-between gap-x-3">
 							<Copy value={u.address} label={t("the upstream")} />
-							{(u.healthy ?? u.ok ?? !u.error) ? <Status tone="ok">{t("answers")}</Status> : <Status tone="bad">{u.error || t("does not answer")}</Status>}
+							{!u.ok ? (
+								<Status tone="bad">{u.error || t("does not answer")}</Status>
+							) : u.asked === 0 ? (
+								<Status tone="idle">{t("not asked yet")}</Status>
+							) : (
+								<Status tone="ok">{u.latencyMs > 0 ? t("answers in {n} ms", { n: u.latencyMs.toFixed(0) }) : t("answers")}</Status>
+							)}
 						</li>
 					))}
 				</ul>
@@ -82,6 +97,10 @@ function Upstreams({ d }: { d: State }) {
 			/>
 		</Card>
 	)
+}
+
+function share(part: number, of: number): string {
+	return of > 0 ? `${Math.round((part / of) * 100)} %` : ""
 }
 
 const types = ["A", "AAAA", "CNAME", "TXT", "MX", "SRV", "CAA", "NS", "PTR"] as const
@@ -137,6 +156,9 @@ function OwnRecords() {
 	)
 }
 
+const sources: Record<string, string> = { document: t("settings"), peers: t("devices"), links: t("other cells"), leases: t("DHCP"), dhcp: t("DHCP") }
+const askers: Record<string, string> = { host: t("this host"), lan: t("the LAN"), vpn: t("the VPN") }
+
 function Zone({ d }: { d: State }) {
 	const records = useRecords()
 	return (
@@ -152,6 +174,7 @@ function Zone({ d }: { d: State }) {
 								{ head: t("Name"), cell: (r) => <Copy value={r.name} label={t("the name")} /> },
 								{ head: t("Type"), cell: (r) => <Badge>{r.type}</Badge> },
 								{ head: t("Value"), cell: (r: DNSRecord) => <Mono>{r.value}</Mono> },
+								{ head: t("From"), cell: (r) => [sources[r.source ?? ""] ?? r.source, r.asker && t("for {who}", { who: askers[r.asker] ?? r.asker })].filter(Boolean).join(", ") },
 								{ head: t("TTL"), kind: "num", cell: (r) => t("{n} s", { n: r.ttl }) },
 							]}
 						/>

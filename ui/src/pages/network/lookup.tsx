@@ -40,8 +40,10 @@ export function Lookup({ zone }: { zone: string }) {
 	)
 }
 
+const froms: Record<string, string> = { zone: t("from this cell"), cache: t("from memory"), upstream: t("from upstream") }
+
 function Answer({ of: a }: { of: DNSAnswer }) {
-	const code = a.rcode ?? a.status ?? "NOERROR"
+	const code = a.rcode
 	const answers = a.answers ?? []
 	return (
 		<div className="rounded-control bg-sunken p-3">
@@ -54,11 +56,10 @@ function Answer({ of: a }: { of: DNSAnswer }) {
 					))}
 				</ul>
 			) : (
-				<p>{code === "NXDOMAIN" ? t("There is no such name.") : t("The name has no record of this type.")}</p>
+				<p>{code === "NXDOMAIN" ? t("There is no such name.") : code === "NOERROR" ? t("The name has no record of this type.") : a.reason || t("The cell could not find out.")}</p>
 			)}
 			<p className="mt-1.5 text-sec text-muted">
-				{code}
-				{a.durationMs !== undefined && ` · ${t("{n} ms", { n: a.durationMs })}`}
+				{[code, froms[a.source] ?? a.source, t("{n} ms", { n: a.durationMs.toFixed(a.durationMs < 10 ? 1 : 0) })].filter(Boolean).join(" · ")}
 			</p>
 		</div>
 	)

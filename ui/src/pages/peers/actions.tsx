@@ -1,15 +1,17 @@
 import { useQuery } from "@tanstack/react-query"
 import { Power, QrCode, Trash2 } from "lucide-react"
 import { useState } from "react"
-import { call, textOf } from "../../api/client"
+import { call, errorAt, textOf } from "../../api/client"
 import type { Outcome, Peer, PeerOutcome } from "../../api/types"
 import { useEdit } from "../../change/use"
 import { Button } from "../../kit/button"
+import { Field } from "../../kit/field"
 import { Dialog, DialogActions, Menu } from "../../kit/overlay"
 import { Failed, Skeleton } from "../../kit/states"
 import { Notice } from "../../kit/status"
 import { toast } from "../../kit/toast"
 import { t } from "../../kit/words"
+import { withPort } from "./filter"
 import { Handover } from "./handover"
 
 export function Actions({ peer }: { peer: Peer }) {
@@ -39,15 +41,45 @@ export function Actions({ peer }: { peer: Peer }) {
 }
 
 function Code({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => void }) {
+	const [typed, type] = useState("")
+	const [endpoint, choose] = useState("")
 	const config = useQuery({
-		queryKey: ["peers", peer.name, "config"],
-		queryFn: async () => (await call<string>(`${url}/config`, { as: "text" })).data,
+		queryKey: ["peers", peer.name, "config", endpoint],
+		queryFn: async () => (await call<string>(`${url}/config`, { as: "text", query: { endpoint } })).data,
 		gcTime: 0,
+		retry: false,
 	})
+	const unknown = errorAt(config.error, "endpoint")
 	return (
 		<Dialog title={t("Connect {name}", { name: peer.name })} open onClose={onClose} wide>
 			{config.data ? (
-				<Handover name={peer.name} config={config.data} />
+				<Handover name={peer.name} config={config.data} endpoint={endpoint} />
+			) : unknown ? (
+				<form
+					noValidate
+					className="flex flex-col gap-4 pt-2"
+					onSubmit={(e) => {
+						e.preventDefault()
+						choose(withPort(typed, 51820))
+					}}
+				>
+					<Field
+						label={t("Where the device finds the cell")}
+						value={typed}
+						onChange={type}
+						error={endpoint && unknown}
+						hint={t("Host and port as seen from the internet. Say it once for all devices on the page WireGuard.")}
+						placeholder="home.example.org:51820"
+						mono
+						autoFocus
+						autoComplete="off"
+					/>
+					<DialogActions>
+						<Button kind="primary" type="submit" isDisabled={!typed.trim()}>
+							{t("Show code and file")}
+						</Button>
+					</DialogActions>
+				</form>
 			) : config.error ? (
 				<Failed text={textOf(config.error)} retry={() => config.refetch()} />
 			) : (

@@ -8,28 +8,35 @@ import { Choice, Field, Select } from "../../kit/field"
 import { Dialog, DialogActions } from "../../kit/overlay"
 import { Notice } from "../../kit/status"
 import { t } from "../../kit/words"
-import { type Form, label, request } from "./filter"
+import { type Form, label, request, withPort } from "./filter"
 import { Handover } from "./handover"
 
 const fields = ["name", "owner", "endpoint", "publicKey"]
+
+/** The name under which this browser found the cell, unless it only holds on the cell itself. */
+function reachable(host: string): string {
+	return /^(localhost|127\..*|\[?::1\]?)$/.test(host) ? "" : host
+}
 
 /** Asks for a device, makes it, and hands over what the device needs. */
 export function AddPeer({ onClose }: { onClose: () => void }) {
 	const { data: me } = useSession()
 	const { data: users } = useUsers()
 	const { data: doc } = useResolved()
-	const [form, change] = useState<Form>({ name: "", owner: me?.user ?? "", tunnel: "full", endpoint: "", publicKey: "" })
+	const [form, change] = useState<Form>({ name: "", owner: me?.user ?? "", tunnel: "full", endpoint: reachable(location.hostname), publicKey: "" })
+	const port = doc?.wireguard?.port ?? 51820
 	const set = (part: Partial<Form>) => change({ ...form, ...part })
-	const add = useEdit((f: Form) => call<PeerOutcome>("/api/peers", { method: "POST", body: request(f) }))
+	const add = useEdit((f: Form) => call<PeerOutcome>("/api/peers", { method: "POST", body: request(f, port) }))
 	const submit = (e: FormEvent) => {
 		e.preventDefault()
 		add.mutate(form)
 	}
-	if (add.data) {
-		const { peer, config } = add.data.data
+	const made = add.data?.data
+	if (made?.peer) {
+		const { peer, config } = made
 		return (
 			<Dialog title={t("{name} may come in", { name: peer.name })} open onClose={onClose} wide>
-				<Handover name={peer.name} config={config} />
+				<Handover name={peer.name} config={config} endpoint={withPort(form.endpoint, port)} />
 				<DialogActions>
 					<Button kind="primary" onPress={onClose}>
 						{t("Done")}
@@ -40,6 +47,19 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 	}
 	const name = label(form.name)
 	const known = doc?.wireguard?.endpoint
+	const endpoint = (
+		<Field
+			label={t("Where the device finds the cell")}
+			value={form.endpoint}
+			onChange={(v) => set({ endpoint: v })}
+			error={errorAt(add.error, "endpoint")}
+			placeholder={known || `home.example.org:${port}`}
+			hint={known ? t("Only if it differs for this device.") : t("Host and port as seen from the internet. Say it once for all devices on the page WireGuard.")}
+			mono
+			autoComplete="off"
+			spellCheck="false"
+		/>
+	)
 	return (
 		<Dialog title={t("Add a device")} open onClose={onClose}>
 			<form onSubmit={submit} className="flex flex-col gap-4 pt-2" noValidate>
@@ -71,19 +91,11 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 						{ value: "split", title: t("Only the cell and the home network"), text: t("The rest goes its usual way.") },
 					]}
 				/>
+				{!known && endpoint}
 				<details className="group" open={!!errorAt(add.error, "endpoint") || !!errorAt(add.error, "publicKey") || undefined}>
 					<summary className="cursor-pointer text-muted hover:text-ink">{t("More")}</summary>
 					<div className="mt-3 flex flex-col gap-4">
-						<Field
-							label={t("Where the device finds the cell")}
-							value={form.endpoint}
-							onChange={(v) => set({ endpoint: v })}
-							error={errorAt(add.error, "endpoint")}
-							placeholder={known || `${location.hostname}:${doc?.wireguard?.port ?? 51820}`}
-							hint={t("Host and port as seen from the internet.")}
-							mono
-							autoComplete="off"
-						/>
+						{known && endpoint}
 						<Field
 							label={t("Its public key")}
 							value={form.publicKey}
@@ -100,7 +112,7 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 					<Button kind="quiet" onPress={onClose}>
 						{t("Cancel")}
 					</Button>
-					<Button kind="primary" type="submit" isDisabled={!name || add.isPending}>
+					<Button kind="primary" type="submit" isDisabled={!name || add.isPending || (!known && !form.endpoint.trim())}>
 						{add.isPending ? t("Adding…") : t("Add")}
 					</Button>
 				</DialogActions>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { Peer } from "../../api/types"
-import { fits, label, request } from "./filter"
+import { fits, label, request, withPort } from "./filter"
 
 const phone = { name: "phone", owner: "anna", address: "10.66.0.2" } as Peer
 
@@ -22,7 +22,17 @@ test.each([
 ])("%j becomes the label %j", (text, want) => expect(label(text)).toBe(want))
 
 test("what is left open is not asked for", () => {
-	expect(request({ name: "My Phone", owner: "", tunnel: "full", endpoint: " ", publicKey: "" })).toEqual({
+	expect(request({ name: "My Phone", owner: "", tunnel: "full", endpoint: " ", publicKey: "" }, 51820)).toEqual({
 		name: "my-phone", owner: undefined, split: false, endpoint: undefined, publicKey: undefined,
 	})
 })
+
+test.each([
+	["", ""],
+	["home.example.org", "home.example.org:51820"],
+	["home.example.org:443", "home.example.org:443"],
+	["203.0.113.7", "203.0.113.7:51820"],
+	["2001:db8::1", "[2001:db8::1]:51820"],
+	["[2001:db8::1]", "[2001:db8::1]:51820"],
+	["[2001:db8::1]:443", "[2001:db8::1]:443"],
+])("the endpoint %j is dialled as %j", (endpoint, want) => expect(withPort(endpoint, 51820)).toBe(want))

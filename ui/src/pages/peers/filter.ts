@@ -25,13 +25,21 @@ export interface Form {
 	publicKey: string
 }
 
+/** host:port, with the cell's own port where none is given. */
+export function withPort(endpoint: string, port: number): string {
+	const e = endpoint.trim()
+	if (e === "" || /^(\[.*\]|[^:]*):\d+$/.test(e)) return e
+	if (e.startsWith("[") || !e.includes(":")) return `${e}:${port}`
+	return `[${e}]:${port}` // an IPv6 address without brackets
+}
+
 /** What the API is asked for; what was left open stays out. */
-export function request(f: Form): NewPeer {
+export function request(f: Form, port: number): NewPeer {
 	return {
 		name: label(f.name),
 		owner: f.owner || undefined,
 		split: f.tunnel === "split",
-		endpoint: f.endpoint.trim() || undefined,
+		endpoint: withPort(f.endpoint, port) || undefined,
 		publicKey: f.publicKey.trim() || undefined,
 	}
 }

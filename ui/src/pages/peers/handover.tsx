@@ -7,15 +7,16 @@ import { toast } from "../../kit/toast"
 import { t } from "../../kit/words"
 
 /** What a device needs to come in: a code to scan, a file, a text. */
-export function Handover({ name, config }: { name: string; config?: string }) {
+export function Handover({ name, config, endpoint }: { name: string; config?: string; endpoint?: string }) {
 	const [shown, show] = useState(true)
 	const at = `/api/peers/${encodeURIComponent(name)}`
+	const query = endpoint ? `?endpoint=${encodeURIComponent(endpoint)}` : ""
 	return (
 		<div className="flex flex-col gap-4 pt-1">
 			<div className="grid gap-5 card:grid-cols-[236px_1fr]">
 				{shown && (
 					<img
-						src={`${at}/qr`}
+						src={`${at}/qr${query}`}
 						alt={t("QR code with the configuration of {name}", { name })}
 						width={236}
 						height={236}
@@ -30,7 +31,7 @@ export function Handover({ name, config }: { name: string; config?: string }) {
 						<li>{t("Switch the tunnel on. The device shows here as connected.")}</li>
 					</ol>
 					<div className="flex flex-wrap gap-2">
-						<Button icon={Download} onPress={() => download(`${name}.conf`, config, `${at}/config`)}>
+						<Button icon={Download} onPress={() => download(`${name}.conf`, config, `${at}/config${query}`)}>
 							{t("Download {file}", { file: `${name}.conf` })}
 						</Button>
 						{config && (

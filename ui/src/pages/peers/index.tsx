@@ -92,7 +92,7 @@ function PeerTable({ list, may }: { list: Peer[]; may: boolean }) {
 			head: t("Carried"),
 			kind: "num",
 			none: (p) => p.rxBytes + p.txBytes === 0,
-			cell: (p) => (
+			cell: (p) => p.rxBytes + p.txBytes === 0 ? <None>{"–"}</None> : (
 				<span className="inline-flex gap-3 whitespace-nowrap text-muted">
 					<span className="inline-flex items-center gap-1">
 						<ArrowUp size={12} aria-label={t("from the device")} />

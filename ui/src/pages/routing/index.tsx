@@ -31,7 +31,6 @@ export default function RoutingPage() {
 						<Routes state={r} />
 						<Own list={r.own ?? []} />
 						<Words title={t("Translated on the way out")} list={r.nat ?? []} />
-						<Words title={t("Routes of the system")} list={r.kernel ?? []} />
 					</>
 				)}
 			</Loaded>
@@ -44,7 +43,7 @@ function Routes({ state }: { state: Routing }) {
 	const { doc, may } = useEditable()
 	const draft = useDraft<Route[]>("proxy.routes", doc?.proxy?.routes ?? [], [])
 	const [adding, add] = useState(false)
-	const live = (r: Route) => (state.routes ?? []).find((x) => x.name === r.name || x.host === r.name || x.host.startsWith(`${r.name}.`))
+	const live = (r: Route) => (state.routes ?? []).find((x) => x.name === r.name)
 	const columns: Column<Route>[] = [
 		{ head: t("Name"), cell: (r) => <Copy value={live(r)?.host ?? r.name} label={t("the name")} /> },
 		{ head: t("Leads to"), cell: (r) => <Mono>{r.upstream}</Mono> },
@@ -54,7 +53,8 @@ function Routes({ state }: { state: Routing }) {
 			cell: (r) => {
 				const l = live(r)
 				if (!l) return <Status tone="busy">{t("not in force yet")}</Status>
-				return l.ok ? <Status tone="ok">{t("answers")}</Status> : <Status tone="bad">{l.error || t("does not answer")}</Status>
+				if (!l.ok) return <Status tone="bad">{l.error || t("does not answer")}</Status>
+				return l.requests ? <Status tone="ok">{t("answers")}</Status> : <Status tone="idle">{t("not asked yet")}</Status>
 			},
 		},
 		...(may
@@ -99,7 +99,7 @@ function AddRoute({ onAdd, onClose }: { onAdd: (r: Route) => void; onClose: () =
 			>
 				<Field label={t("Name")} value={form.name} onChange={(name) => set({ name })} hint={t("One word below the cell's domain, such as nas, or a whole host name")} autoFocus autoComplete="off" autoCapitalize="none" spellCheck="false" isRequired />
 				<Field label={t("Leads to")} value={form.upstream} onChange={(upstream) => set({ upstream })} placeholder="http://192.168.1.10:5000" mono autoComplete="off" spellCheck="false" isRequired />
-				<Select label={t("Who may enter")} value={form.access ?? "lan"} onChange={(v) => set({ access: v })} options={Object.entries(access)} />
+				<Select label={t("Who may enter")} value={form.access ?? "lan"} onChange={(v) => set({ access: v as Route["access"] })} options={Object.entries(access)} />
 				<DialogActions>
 					<Button kind="quiet" onPress={onClose}>
 						{t("Cancel")}
@@ -130,19 +130,16 @@ function Own({ list }: { list: Routing["own"] }) {
 	)
 }
 
-function Words({ title, list }: { title: string; list: unknown[] }) {
+function Words({ title, list }: { title: string; list: string[] }) {
 	if (!list.length) return null
 	return (
 		<Card title={title}>
 			<ul className="flex flex-col gap-1">
-				{list.map((x) => {
-					const text = typeof x === "string" ? x : Object.values(x as object).filter(Boolean).join("  ")
-					return (
-						<li key={text}>
-							<Mono>{text}</Mono>
-						</li>
-					)
-				})}
+				{list.map((x) => (
+					<li key={x}>
+						<Mono>{x}</Mono>
+					</li>
+				))}
 			</ul>
 		</Card>
 	)

@@ -36,7 +36,7 @@ export default function Services() {
 					me?.role === "user" ? (
 						<NotAllowed />
 					) : (
-						<div className="grid items-start gap-3 full:grid-cols-2">
+						<div className="full:columns-2 full:gap-3">
 							{(s.services ?? []).map((x) => (
 								<ServiceCard key={x.name} of={x} may={me?.role === "admin"} />
 							))}
@@ -58,7 +58,7 @@ function ServiceCard({ of: s, may }: { of: Service; may: boolean }) {
 		onSettled: () => refresh("status"),
 	})
 	return (
-		<section id={s.name} aria-labelledby={`${s.name}-name`} className="rounded-card border border-line bg-surface target:border-leaf">
+		<section id={s.name} aria-labelledby={`${s.name}-name`} className="mb-3 break-inside-avoid rounded-card border border-line bg-surface target:border-leaf">
 			<header className="flex items-start gap-3 px-4 pt-3 pb-3">
 				<div className="min-w-0 flex-1">
 					<h2 id={`${s.name}-name`} className="text-section font-strong">

@@ -64,7 +64,7 @@ function Edit({ w }: { w: WireGuard }) {
 	const { doc, may } = useEditable()
 	const s = doc?.wireguard
 	return (
-		<Card title={t("Settings")} hint={t("Undone after 90 s unless you confirm that you still reach the cell.")}>
+		<Card title={t("Settings")} hint={t("A change of port or switch is undone after 90 s unless you confirm it.")}>
 			<div className="grid gap-4">
 				<DraftSwitch path="wireguard.enabled" label={t("VPN on")} may={may} stored={s?.enabled} standard={true} />
 				<DraftText path="wireguard.endpoint" label={t("Where devices find the cell")} hint={t("Host name or address, with :port if the router maps another one")} may={may} stored={s?.endpoint} standard={t("such as home.example.org")} mono />

@@ -1,8 +1,8 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query"
+import { useMutation } from "@tanstack/react-query"
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react"
 import { useLocation } from "wouter"
-import { call, errorAt, Problem, setCSRF, textOf } from "../../api/client"
-import { useSetup } from "../../api/hooks"
+import { call, errorAt, Problem, textOf } from "../../api/client"
+import { enter, useSetup } from "../../api/hooks"
 import type { Session } from "../../api/types"
 import { Button } from "../../kit/button"
 import { Fact, Facts } from "../../kit/card"
@@ -14,7 +14,6 @@ import { domainOf, type Form, gaps, request, type Step, stepOf, steps, tokenIn }
 
 /** The first run: four small steps, all by keyboard if one likes. */
 export default function Wizard() {
-	const qc = useQueryClient()
 	const [, go] = useLocation()
 	const { data: setup } = useSetup(true)
 	const [step, setStep] = useState<Step>(() => (tokenIn(location.hash) ? "cell" : "token"))
@@ -46,10 +45,8 @@ export default function Wizard() {
 	const create = useMutation({
 		mutationFn: async () => (await call<Session>("/api/setup", { method: "POST", body: request(form) })).data,
 		onSuccess: (session) => {
-			setCSRF(session.csrf ?? "")
 			go("/", { replace: true })
-			qc.clear()
-			qc.setQueryData(["session"], session)
+			enter(session)
 		},
 		onError: (err) => {
 			if (!(err instanceof Problem)) return
