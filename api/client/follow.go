@@ -35,13 +35,16 @@ type Message struct {
 	Data     json.RawMessage
 }
 
+// patience is how long Follow tries to reach a cell that went away.
+const patience = 2 * time.Minute
+
 // Follow calls each with every message of these types until ctx ends, each
 // returns an error, or the cell refuses. A lost connection is made anew and goes
-// on where it was.
+// on where it was; a cell that stays away for two minutes is unreachable.
 func (c *Client) Follow(ctx context.Context, since string, types []string, each func(Message) error) error {
-	wait := time.Second
+	wait, heard := time.Second, time.Now()
 	for {
-		last, err := c.stream(ctx, since, types, each)
+		next, err := c.stream(ctx, since, types, each)
 		var refused *Error
 		var stop *stopped
 		switch {
@@ -51,18 +54,17 @@ func (c *Client) Follow(ctx context.Context, since string, types []string, each 
 			return stop.err
 		case errors.As(err, &refused):
 			return err
-		}
-		if last != since {
-			since, wait = last, time.Second
+		case !errors.Is(err, ErrUnreachable): // it was connected
+			since, wait, heard = next, time.Second, time.Now()
+		case time.Since(heard) > patience:
+			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(wait):
 		}
-		if wait *= 2; wait > 30*time.Second {
-			return err // it stays away
-		}
+		wait = min(2*wait, 10*time.Second)
 	}
 }
 
