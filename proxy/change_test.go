@@ -1,0 +1,481 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pic/internal/listen"
+)
+
+// echo is an upstream that switches to a protocol in which it says everything
+// back, as websocket servers do, and otherwise answers "up".
+func echo(t *testing.T) string {
+	return upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			fmt.Fprint(w, "up")
+			return
+		}
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", r.Header.Get("Upgrade"))
+		io.Copy(c, rw)
+	})
+}
+
+// A socket is a switched connection through the proxy.
+type socket struct {
+	*tls.Conn
+	r *bufio.Reader
+}
+
+func (s *cell) socket(t *testing.T, host string) socket {
+	t.Helper()
+	c, err := tls.Dial("tcp", "127.0.0.1:10443", &tls.Config{RootCAs: s.roots, ServerName: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", host)
+	k := socket{c, bufio.NewReader(c)}
+	res, err := http.ReadResponse(k.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != 101 || res.Header.Get("Upgrade") != "websocket" || strings.Contains(res.Header.Get("Connection"), "close") {
+		t.Fatalf("answered %d %v", res.StatusCode, res.Header)
+	}
+	k.say(t, "first")
+	return k
+}
+
+// say sends what and wants it back.
+func (k socket) say(t *testing.T, what string) {
+	t.Helper()
+	if _, err := io.WriteString(k, what); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, len(what))
+	k.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.ReadFull(k.r, b); err != nil || string(b) != what {
+		t.Fatalf("got %q %v, want %q", b, err, what)
+	}
+}
+
+// counting returns a client that keeps one connection, and how many it dialled.
+func (s *cell) counting(t *testing.T, version int) (*http.Client, *atomic.Int64) {
+	c := s.client(t, insider, version)
+	tr := c.Transport.(*http.Transport)
+	dial, n := tr.DialContext, new(atomic.Int64)
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		n.Add(1)
+		return dial(ctx, network, addr)
+	}
+	return c, n
+}
+
+// Nobody notices changes of what is not theirs.
+func TestChangesDisturbNobodyElse(t *testing.T) {
+	up := echo(t)
+	base := oak([3]string{"git", up, "lan"})
+	s := start(t, base)
+	ws := s.socket(t, "git.oak.home.arpa")
+	type visitor struct {
+		client *http.Client
+		dials  *atomic.Int64
+		url    string
+	}
+	var visitors []visitor
+	for _, version := range []int{1, 2} {
+		for _, url := range []string{"https://git.oak.home.arpa:10443/", "https://files.oak.home.arpa:10443/"} {
+			c, n := s.counting(t, version)
+			visitors = append(visitors, visitor{c, n, url})
+		}
+	}
+	stop := make(chan struct{})
+	failed := make(chan error, len(visitors))
+	var requests atomic.Int64
+	for _, v := range visitors {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					failed <- nil
+					return
+				default:
+				}
+				res, err := v.client.Get(v.url)
+				if err == nil {
+					_, err = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+					if res.StatusCode != 200 {
+						err = errors.Join(err, fmt.Errorf("status %d", res.StatusCode))
+					}
+				}
+				if err != nil {
+					failed <- err
+					return
+				}
+				requests.Add(1)
+			}
+		}()
+	}
+	for i := range 200 {
+		c := oak([3]string{"git", up, "lan"}, [3]string{fmt.Sprintf("r%d", i%7), up, "public"})
+		c.Insiders = append(c.Insiders, netip.MustParsePrefix(fmt.Sprintf("10.0.%d.0/24", i%5)))
+		if i%3 == 0 { // a further socket comes and goes
+			c.HTTPS = append(slices.Clone(c.HTTPS), listen.Socket{Net: "tcp", Addr: netip.MustParseAddrPort("127.0.0.9:10443")})
+		}
+		s.apply(t, c)
+		if i%4 == 0 {
+			ws.say(t, fmt.Sprintf("change %d", i))
+		}
+	}
+	close(stop)
+	for range visitors {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	for _, v := range visitors {
+		if n := v.dials.Load(); n != 1 {
+			t.Errorf("%s needed %d connections", v.url, n)
+		}
+	}
+	t.Logf("%d requests during 200 changes", requests.Load())
+	ws.say(t, "still here")
+}
+
+func TestRemovedRouteEnds(t *testing.T) {
+	up := echo(t)
+	s := start(t, oak([3]string{"git", up, "lan"}, [3]string{"stay", up, "lan"}))
+	s.grace = 50 * time.Millisecond
+	gone, stays := s.socket(t, "git.oak.home.arpa"), s.socket(t, "stay.oak.home.arpa")
+	s.apply(t, oak([3]string{"stay", up, "lan"}))
+	if status, _, _ := get(t, s.client(t, insider, 1), "https://git.oak.home.arpa:10443/"); status != 404 {
+		t.Errorf("a new request for it: %d", status)
+	}
+	gone.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if b, err := io.ReadAll(gone.r); err != nil && errors.Is(err, context.DeadlineExceeded) || len(b) > 0 {
+		t.Errorf("its websocket: %q %v", b, err)
+	}
+	stays.say(t, "still here")
+}
+
+// A change that is undone, as when another unit refuses it, costs no websocket.
+func TestRouteThatComesBackKeepsItsSockets(t *testing.T) {
+	up := echo(t)
+	with, without := oak([3]string{"git", up, "lan"}), oak()
+	s := start(t, with)
+	s.grace = 100 * time.Millisecond
+	ws := s.socket(t, "git.oak.home.arpa")
+	for range 3 {
+		s.apply(t, without)
+		s.apply(t, with)
+	}
+	time.Sleep(3 * s.grace) // in which a forgotten timer would cut it off
+	ws.say(t, "still here")
+	if n := s.Routes()[0].Active; n != 1 {
+		t.Errorf("%d active", n)
+	}
+}
+
+// Another upstream or access is another route.
+func TestChangedRouteIsANewOne(t *testing.T) {
+	a := upstream(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a") })
+	b := upstream(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "b") })
+	s := start(t, oak([3]string{"git", a, "lan"}))
+	c := s.client(t, outsider, 2)
+	if status, _, _ := get(t, c, "https://git.oak.home.arpa:10443/"); status != 403 {
+		t.Errorf("%d", status)
+	}
+	s.apply(t, oak([3]string{"git", b, "public"}))
+	if status, body, _ := get(t, c, "https://git.oak.home.arpa:10443/"); status != 200 || body != "b" {
+		t.Errorf("%d %q over the connection from before", status, body)
+	}
+}
+
+func TestRefusedChangeKeepsServing(t *testing.T) {
+	s := start(t, oak())
+	l, err := net.Listen("tcp", "127.0.0.1:10444")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := oak([3]string{"git", "http://127.0.0.1:1", "lan"})
+	c.HTTPS = []listen.Socket{{Net: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:10444")}}
+	if err := s.Apply(t.Context(), c); err == nil || !strings.Contains(err.Error(), "10444") {
+		t.Fatalf("a port that is taken: %v", err)
+	}
+	if status, _, _ := get(t, s.client(t, insider, 2), "https://files.oak.home.arpa:10443/"); status != 200 {
+		t.Errorf("the old port answers %d", status)
+	}
+	if len(s.Routes()) != 0 {
+		t.Errorf("routes %+v", s.Routes())
+	}
+	for name, r := range map[string]Route{
+		"scheme":  {Host: "a", Upstream: "ftp://x"},
+		"no host": {Host: "a", Upstream: "http://"},
+		"no URL":  {Host: "a", Upstream: "http://[::1"},
+	} {
+		c := oak()
+		c.Routes = []Route{r}
+		if s.Check(t.Context(), c) == nil || s.Apply(t.Context(), c) == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	same := oak()
+	same.HTTPS = same.HTTP
+	if s.Check(t.Context(), same) == nil {
+		t.Error("one port for both is accepted")
+	}
+}
+
+func TestSwitchingOffAndOn(t *testing.T) {
+	s := start(t, oak())
+	c := s.client(t, insider, 1)
+	get(t, c, "https://files.oak.home.arpa:10443/")
+	s.apply(t, Config{})
+	if got := s.Sockets(); len(got) != 0 {
+		t.Errorf("sockets %q", got)
+	}
+	if status, _, res := get(t, c, "https://files.oak.home.arpa:10443/"); status != 503 || !res.Close {
+		t.Errorf("over the connection from before: %d, closes: %v", status, res.Close)
+	}
+	if _, err := net.Dial("tcp", "127.0.0.1:10443"); err == nil {
+		t.Error("the port is open")
+	}
+	s.apply(t, oak())
+	if status, _, _ := get(t, c, "https://files.oak.home.arpa:10443/"); status != 200 {
+		t.Errorf("on again: %d", status)
+	}
+	if got := s.Sockets(); !slices.Equal(got, []string{"tcp 127.0.0.1:10080", "tcp 127.0.0.1:10443"}) {
+		t.Errorf("sockets %q", got)
+	}
+}
+
+// When Run has ended nothing is left, and the supervisor may begin anew.
+func TestServerRunsAgain(t *testing.T) {
+	up := echo(t)
+	s := start(t, Config{})
+	for i := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		s.apply(t, oak([3]string{"git", up, "lan"}))
+		done := make(chan error)
+		go func() { done <- s.Server.Run(ctx) }()
+		ws := s.socket(t, "git.oak.home.arpa")
+		c := s.client(t, insider, 2)
+		get(t, c, "https://files.oak.home.arpa:10443/")
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		ws.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := ws.r.ReadByte(); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("round %d: the websocket is open: %v", i, err)
+		}
+		if _, err := net.Dial("tcp", "127.0.0.1:10443"); err == nil {
+			t.Errorf("round %d: the port is open", i)
+		}
+		if n := s.open.Load(); n != 0 {
+			t.Errorf("round %d: %d connections are left", i, n)
+		}
+	}
+}
+
+// Requests under way when the cell stops get their answer.
+func TestStopLetsRequestsEnd(t *testing.T) {
+	begun := make(chan struct{})
+	up := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		time.Sleep(200 * time.Millisecond)
+		fmt.Fprint(w, "done")
+	})
+	s := start(t, Config{})
+	s.apply(t, oak([3]string{"git", up, "lan"}))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Server.Run(ctx) }()
+	answer := make(chan string)
+	c := s.client(t, insider, 1)
+	go func() {
+		res, err := c.Get("https://git.oak.home.arpa:10443/")
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		b, _ := io.ReadAll(res.Body)
+		answer <- string(b)
+	}()
+	<-begun
+	cancel()
+	if got := <-answer; got != "done" {
+		t.Errorf("answered %q", got)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Slow clients meet deadlines, idle websockets do not.
+func TestDeadlinesOfSlowClients(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sent string
+		step time.Duration // between bytes
+		cut  time.Duration // 0: never
+	}{
+		"a byte of a head now and then": {strings.Repeat("GET / HTTP/1.1 ", 10), 3 * time.Second, headTime},
+		"body that stops":               {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n1", 0, bodyTime},
+		"chunk that stops":              {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1", 0, bodyTime},
+		"nothing yet":                   {"", 0, 0}, // the server's own idle time
+		"between requests":              {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0, 0},
+		"websocket":                     {"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\nhello", 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				g := &guard{Conn: ours}
+				g.SetReadDeadline(time.Time{})
+				begin := time.Now()
+				over := make(chan time.Duration, 1)
+				go func() {
+					buf := make([]byte, 4096)
+					for {
+						if _, err := g.Read(buf); err != nil {
+							over <- time.Since(begin)
+							return
+						}
+					}
+				}()
+				go func() {
+					for i := range len(tt.sent) {
+						if tt.step > 0 {
+							time.Sleep(tt.step)
+						}
+						if _, err := io.WriteString(theirs, tt.sent[i:i+1]); err != nil {
+							return
+						}
+					}
+				}()
+				time.Sleep(24 * time.Hour)
+				select {
+				case d := <-over:
+					if tt.cut == 0 || d > tt.cut+tt.step {
+						t.Errorf("cut off after %s", d)
+					}
+				default:
+					if tt.cut != 0 {
+						t.Error("not cut off in a day")
+					}
+				}
+				ours.Close()
+				theirs.Close()
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		begin := time.Now()
+		n, err := (&guard{Conn: ours}).Write(make([]byte, 1<<20)) // nobody reads
+		if err == nil || n != 0 || time.Since(begin) != writeTime {
+			t.Errorf("wrote %d after %s: %v", n, time.Since(begin), err)
+		}
+		theirs.Close()
+	})
+}
+
+// A read that net/http gives up must end at once, whatever our own deadline.
+func TestDeadlineOfTheServerComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		g := &guard{Conn: ours}
+		go io.WriteString(theirs, "GET / HT")
+		over := make(chan error, 1)
+		go func() {
+			_, err := g.Read(make([]byte, 1))
+			over <- err
+		}()
+		time.Sleep(time.Second)
+		g.SetReadDeadline(time.Unix(1, 0))
+		synctest.Wait()
+		select {
+		case err := <-over:
+			if n := net.Error(nil); !errors.As(err, &n) || !n.Timeout() {
+				t.Errorf("ended with %v", err)
+			}
+		default:
+			t.Error("still reading")
+		}
+		// What was read before is not lost.
+		g.SetReadDeadline(time.Time{})
+		go io.WriteString(theirs, "TP/1.1\r\nHost: h\r\n\r\n")
+		b := make([]byte, 100)
+		if n, err := g.Read(b); string(b[:n]) != "GET / HTTP/1.1\r\nHost: h\r\n\r\n" || err != nil {
+			t.Errorf("read %q %v", b[:n], err)
+		}
+		ours.Close()
+	})
+}
+
+func TestConnectionsOfOneClientAreCapped(t *testing.T) {
+	s := New(quiet, listen.NewPool(nil), nil, func(string) http.Handler { return nil })
+	f := &front{s: s, conns: map[*conn]struct{}{}, from: map[netip.Prefix]int{}}
+	knock := func(addr string) *conn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { ours.Close(); theirs.Close() })
+		return f.admit(addressed{ours, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))}, listen.Socket{})
+	}
+	var first *conn
+	for i := range maxConnsFrom {
+		c := knock(fmt.Sprintf("[2001:db8::%x]:1", i+1)) // one household
+		if c == nil {
+			t.Fatalf("connection %d was refused", i)
+		}
+		if first == nil {
+			first = c
+		}
+	}
+	if knock("[2001:db8::ffff]:1") != nil {
+		t.Error("one more was let in")
+	}
+	if knock("[2001:db8:0:1::1]:1") == nil || knock("203.0.113.5:1") == nil {
+		t.Error("others were refused")
+	}
+	first.Close()
+	first.Close()
+	if knock("[2001:db8::ffff]:1") == nil {
+		t.Error("refused though one has left")
+	}
+	for len(f.conns) < maxConns {
+		if knock("127.0.0.1:1") == nil {
+			t.Fatal("loopback has a limit")
+		}
+	}
+	if knock("127.0.0.1:1") != nil {
+		t.Error("there is no limit at all")
+	}
+}
+
+type addressed struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (a addressed) RemoteAddr() net.Addr { return a.addr }

@@ -1,0 +1,404 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Servers behind the proxy believe these headers, so they must be the proxy's.
+func TestHeadersForTheUpstream(t *testing.T) {
+	var mu sync.Mutex
+	var got *http.Request
+	up := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = r
+	})
+	s := start(t, oak([3]string{"git", up, "lan"}))
+	for _, version := range []int{1, 2} {
+		req, err := http.NewRequest("GET", "https://git.oak.home.arpa:10443/a%2Fb?q=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoofed := []string{
+			"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP",
+			"Remote-User", "Remote_User", "Remote-Groups", "X-Remote-User", "X_Remote_User", "X-WebAuth-User", "X-Auth-Request-Email",
+			"SSL-Client-Verify", "X-SSL-Client-CN", "X-Authentik-Username", "Client-Cert", "Tailscale-User-Login", "Proxy", "X-Original-URL",
+		}
+		for _, h := range spoofed {
+			req.Header.Set(h, "spoofed")
+		}
+		req.Header.Set("X-Mine", "kept")
+		req.Header.Set("Referer", "kept")
+		req.Header.Set("Cookie", "a=b")
+		req.Header.Set("Authorization", "Basic a2VwdA==")
+		if version == 1 {
+			req.Header.Set("Connection", "X-Forwarded-For, X-Private, Remote-User")
+			req.Header.Set("X-Private", "hop by hop")
+			req.Header.Set("Keep-Alive", "timeout=5")
+		}
+		res, err := s.client(t, insider, version).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 200 {
+			t.Fatalf("status %d", res.StatusCode)
+		}
+		mu.Lock()
+		for name, values := range got.Header {
+			if slices.Contains(values, "spoofed") || slices.Contains(values, "hop by hop") {
+				t.Errorf("HTTP/%d: %s: %q reached the upstream", version, name, values)
+			}
+		}
+		for name, want := range map[string]string{
+			"X-Forwarded-For": insider, "X-Real-Ip": insider, "X-Forwarded-Host": "git.oak.home.arpa:10443",
+			"X-Forwarded-Proto": "https", "X-Forwarded-Port": "10443",
+			"Forwarded": `for=127.0.0.1;host="git.oak.home.arpa:10443";proto=https`,
+			"X-Mine":    "kept", "Referer": "kept", "Cookie": "a=b", "Authorization": "Basic a2VwdA==",
+			"Keep-Alive": "", "X-Private": "",
+		} {
+			if v := got.Header.Values(name); strings.Join(v, "|") != want {
+				t.Errorf("HTTP/%d: %s is %q, want %q", version, name, v, want)
+			}
+		}
+		if got.Host != "git.oak.home.arpa:10443" || got.RequestURI != "/a%2Fb?q=1" {
+			t.Errorf("HTTP/%d: %s %s", version, got.Host, got.RequestURI)
+		}
+		mu.Unlock()
+	}
+}
+
+// Every malformed request is answered 400, its connection closed, and nothing
+// of it reaches the server behind.
+func TestSmugglingCorpus(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	up := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, fmt.Sprintf("%s %s %q %v", r.Method, r.RequestURI, body, err))
+	})
+	s := start(t, oak([3]string{"git", up, "lan"}))
+	send := func(req string) (statuses []int, closed bool) {
+		c, err := tls.Dial("tcp", "127.0.0.1:10443", &tls.Config{RootCAs: s.roots, ServerName: "git.oak.home.arpa"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(3 * time.Second))
+		if _, err := io.WriteString(c, strings.ReplaceAll(req, "HOST", "git.oak.home.arpa")); err != nil {
+			t.Fatal(err)
+		}
+		br := bufio.NewReader(c)
+		for {
+			res, err := http.ReadResponse(br, nil)
+			if err != nil {
+				return statuses, err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) && br.Buffered() == 0
+			}
+			io.Copy(io.Discard, res.Body)
+			statuses = append(statuses, res.StatusCode)
+		}
+	}
+	for name, req := range malformed {
+		if got, closed := send(req); !slices.Equal(got, []int{400}) || !closed {
+			t.Errorf("%s: answered %v, closed: %v", name, got, closed)
+		}
+	}
+	mu.Lock()
+	if len(seen) != 0 {
+		t.Errorf("the upstream saw %q", seen)
+	}
+	seen = nil
+	mu.Unlock()
+	good := wellFormed["plain"] + wellFormed["chunks"] + wellFormed["body"]
+	last := strings.Replace(wellFormed["plain"], "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)
+	if got, closed := send(good + last); !slices.Equal(got, []int{200, 200, 200, 200}) || !closed {
+		t.Errorf("good ones in a row: %v, closed: %v", got, closed)
+	}
+	if got, _ := send(good + malformed["bare LF in head"]); !slices.Equal(got, []int{200, 200, 200, 400}) {
+		t.Errorf("good ones before a bad one: %v", got)
+	}
+}
+
+// A body that turns bad after its head was passed on must not arrive whole.
+func TestBodyThatTurnsBadIsCut(t *testing.T) {
+	bodies := make(chan error, 1)
+	up := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		bodies <- err
+	})
+	s := start(t, oak([3]string{"git", up, "lan"}))
+	c, err := tls.Dial("tcp", "127.0.0.1:10443", &tls.Config{RootCAs: s.roots, ServerName: "git.oak.home.arpa"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: git.oak.home.arpa\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	route := s.table.Load().routes[0]
+	eventually(t, "the request is under way", func() bool { return route.active.Load() == 1 })
+	time.Sleep(20 * time.Millisecond) // so that net/http has taken the first chunk
+	fmt.Fprint(c, "5\nworld\r\n0\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != 400 || !res.Close {
+		t.Errorf("answered %d, to be closed: %v", res.StatusCode, res.Close)
+	}
+	select {
+	case err := <-bodies:
+		if err == nil {
+			t.Error("the upstream got a whole body")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the upstream still waits")
+	}
+	if st := s.Routes()[0]; !st.OK {
+		t.Errorf("the upstream is blamed: %+v", st)
+	}
+}
+
+func TestUpstreamThatDoesNotAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	s := start(t, oak([3]string{"git", "http://" + addr, "lan"}))
+	if st := s.Routes()[0]; !st.OK || len(s.Problems()) > 0 {
+		t.Errorf("before anybody asked: %+v", st)
+	}
+	for _, version := range []int{1, 2} {
+		c := s.client(t, insider, version)
+		get(t, c, "https://git.oak.home.arpa:10443/") // the handshake
+		begin := time.Now()
+		if status, body, _ := get(t, c, "https://git.oak.home.arpa:10443/"); status != 502 || !strings.Contains(body, "does not answer") {
+			t.Errorf("%d %q", status, body)
+		}
+		if d := time.Since(begin); d > 50*time.Millisecond {
+			t.Errorf("502 took %s", d)
+		}
+	}
+	st := s.Routes()[0]
+	if st.OK || !strings.Contains(st.LastError, "refused") || st.Requests != 4 || st.Active != 0 {
+		t.Errorf("status %+v", st)
+	}
+	if p := s.Problems(); len(p) != 1 || p[0].Code != "proxy/upstream-down" {
+		t.Errorf("problems %+v", p)
+	}
+	if l, err = net.Listen("tcp", addr); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.Start()
+	defer srv.Close()
+	if status, _, _ := get(t, s.client(t, insider, 1), "https://git.oak.home.arpa:10443/"); status != 200 {
+		t.Errorf("%d though the upstream is back", status)
+	}
+	if st := s.Routes()[0]; !st.OK || len(s.Problems()) > 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// An answer that broke off must never look complete.
+func TestUpstreamThatDiesMidway(t *testing.T) {
+	for name, answer := range map[string]string{
+		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + strings.Repeat("a", 500),
+		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					http.ReadRequest(bufio.NewReader(c))
+					io.WriteString(c, answer)
+					c.(*net.TCPConn).SetLinger(0) // RST
+					time.Sleep(20 * time.Millisecond)
+					c.Close()
+				}()
+			}
+		}()
+		t.Run(name, func(t *testing.T) {
+			s := start(t, oak([3]string{"git", "http://" + l.Addr().String(), "lan"}))
+			for _, version := range []int{1, 2} {
+				res, err := s.client(t, insider, version).Get("https://git.oak.home.arpa:10443/")
+				if err != nil {
+					t.Fatalf("HTTP/%d: %v", version, err)
+				}
+				b, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err == nil {
+					t.Errorf("HTTP/%d: %d bytes look like the whole answer", version, len(b))
+				}
+			}
+		})
+	}
+}
+
+func TestBodiesArriveWhole(t *testing.T) {
+	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		n, err := io.Copy(h, r.Body)
+		w.Header().Set("X-Got", fmt.Sprintf("%d %x %v", n, h.Sum(nil), err))
+		if r.Method == "GET" {
+			w.Write(bytes.Repeat([]byte("0123456789abcdef"), 512<<10))
+		}
+	})
+	s := start(t, oak([3]string{"git", up, "lan"}))
+	data := make([]byte, 5<<20+7)
+	rand.Read(data)
+	want := fmt.Sprintf("%d %x <nil>", len(data), sha256.Sum256(data))
+	for _, version := range []int{1, 2} {
+		c := s.client(t, insider, version)
+		for name, body := range map[string]io.Reader{"length": bytes.NewReader(data), "chunked": io.MultiReader(bytes.NewReader(data))} {
+			res, err := c.Post("https://git.oak.home.arpa:10443/", "", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if got := res.Header.Get("X-Got"); got != want {
+				t.Errorf("HTTP/%d, %s: upstream got %q, want %q", version, name, got, want)
+			}
+		}
+		if _, body, _ := get(t, c, "https://git.oak.home.arpa:10443/"); len(body) != 8<<20 {
+			t.Errorf("HTTP/%d: %d bytes came back", version, len(body))
+		}
+	}
+}
+
+func TestFormsOfAnswers(t *testing.T) {
+	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/early":
+			w.Header().Set("Link", "</a.css>; rel=preload")
+			w.WriteHeader(103)
+		case "/204":
+			w.WriteHeader(204)
+		case "/304":
+			w.WriteHeader(304)
+		case "/trailer":
+			w.Header().Set("Trailer", "X-Sum")
+			io.WriteString(w, "body")
+			w.Header().Set("X-Sum", "42")
+		case "/continue":
+			io.Copy(w, r.Body)
+		case "/range":
+			http.ServeContent(w, r, "a.txt", time.Time{}, strings.NewReader("0123456789"))
+		case "/slow":
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "data: first\n\n")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}
+	})
+	s := start(t, oak([3]string{"git", up, "lan"}))
+	for _, version := range []int{1, 2} {
+		c := s.client(t, insider, version)
+		base := "https://git.oak.home.arpa:10443"
+		for path, want := range map[string]int{"/204": 204, "/304": 304, "/early": 200} {
+			if status, body, _ := get(t, c, base+path); status != want || body != "" {
+				t.Errorf("HTTP/%d %s: %d %q", version, path, status, body)
+			}
+		}
+		if _, body, res := get(t, c, base+"/trailer"); body != "body" || res.Trailer.Get("X-Sum") != "42" {
+			t.Errorf("HTTP/%d: trailer %v of %q", version, res.Trailer, body)
+		}
+		req, _ := http.NewRequest("POST", base+"/continue", strings.NewReader("hello"))
+		req.Header.Set("Expect", "100-continue")
+		if res, err := c.Do(req); err != nil {
+			t.Error(err)
+		} else if b, _ := io.ReadAll(res.Body); string(b) != "hello" {
+			t.Errorf("HTTP/%d: continued with %q", version, b)
+		}
+		req, _ = http.NewRequest("GET", base+"/range", nil)
+		req.Header.Set("Range", "bytes=2-4")
+		if res, err := c.Do(req); err != nil {
+			t.Error(err)
+		} else if b, _ := io.ReadAll(res.Body); string(b) != "234" || res.StatusCode != 206 {
+			t.Errorf("HTTP/%d: range %d %q", version, res.StatusCode, b)
+		}
+		if res, err := c.Head(base + "/range"); err != nil || res.ContentLength != 10 {
+			t.Errorf("HTTP/%d: HEAD %v %v", version, res, err)
+		}
+		begin := time.Now()
+		res, err := c.Get(base + "/slow")
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(res.Body).ReadString('\n')
+		if line != "data: first\n" || err != nil || time.Since(begin) > time.Second {
+			t.Errorf("HTTP/%d: first event %q %v after %s", version, line, err, time.Since(begin))
+		}
+		res.Body.Close()
+	}
+	eventually(t, "the upstream learns that the client went away", func() bool { return s.Routes()[0].Active == 0 })
+}
+
+func TestUpgradeThatIsRefusedEndsTheConnection(t *testing.T) {
+	up := upstream(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "no") })
+	s := start(t, oak([3]string{"git", up, "lan"}))
+	for _, host := range []string{"git", "files", "nothing"} {
+		c, err := tls.Dial("tcp", "127.0.0.1:10443", &tls.Config{RootCAs: s.roots, ServerName: host + ".oak.home.arpa"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s.oak.home.arpa\r\nUpgrade: websocket\r\n\r\n", host)
+		br := bufio.NewReader(c)
+		res, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		if _, err := br.ReadByte(); !res.Close || err != io.EOF {
+			t.Errorf("%s: closes: %v, then %v", host, res.Close, err)
+		}
+	}
+}
+
+func TestFailuresOfHTTPSUpstreams(t *testing.T) {
+	tlsUp := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
+	t.Cleanup(tlsUp.Close)
+	c := oak([3]string{"strict", tlsUp.URL, "lan"}, [3]string{"loose", tlsUp.URL, "lan"})
+	c.Routes[1].Insecure = true
+	s := start(t, c)
+	cl := s.client(t, insider, 1)
+	if status, _, _ := get(t, cl, "https://strict.oak.home.arpa:10443/"); status != 502 {
+		t.Errorf("a certificate that nobody knows: %d", status)
+	}
+	if status, body, _ := get(t, cl, "https://loose.oak.home.arpa:10443/"); status != 200 || !strings.HasPrefix(body, "HTTP/") {
+		t.Errorf("any certificate: %d %q", status, body)
+	}
+	if e := s.Routes()[0].LastError; !strings.Contains(e, "certificate") {
+		t.Errorf("last error %q", e)
+	}
+}
