@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"pic/internal/faultfs"
 )
@@ -16,7 +17,8 @@ import (
 // An Account is the mail of one person, open. Its methods may be called from
 // any goroutine until [Account.Release].
 type Account struct {
-	User string
+	User   string
+	Opened time.Time
 
 	fs      faultfs.FS
 	dir     string
@@ -31,7 +33,7 @@ type Account struct {
 
 	committer
 	files  files
-	failed atomic.Pointer[error]
+	failed atomic.Pointer[failure]
 
 	watchMu sync.Mutex
 	watches map[*watch]struct{}
@@ -67,7 +69,7 @@ var standard = []struct{ name, use string }{
 }
 
 func (s *Store) openAccount(user string) (*Account, error) {
-	a := &Account{User: user, fs: s.fs, dir: filepath.Join(s.dir, user), segSize: s.segSize, log: s.log, watches: map[*watch]struct{}{}}
+	a := &Account{User: user, Opened: time.Now(), fs: s.fs, dir: filepath.Join(s.dir, user), segSize: s.segSize, log: s.log, watches: map[*watch]struct{}{}}
 	if _, err := os.Stat(a.dir); os.IsNotExist(err) {
 		if err := os.Mkdir(a.dir, 0o700); err != nil {
 			return nil, err
@@ -134,10 +136,24 @@ func (a *Account) close() error {
 
 // Failed returns why the account accepts no changes any more, or nil.
 func (a *Account) Failed() error {
-	if p := a.failed.Load(); p != nil {
-		return *p
+	if f := a.failed.Load(); f != nil {
+		return f.err
 	}
 	return nil
+}
+
+// FailedSince returns when the account stopped to accept changes; zero if it
+// has not.
+func (a *Account) FailedSince() time.Time {
+	if f := a.failed.Load(); f != nil {
+		return f.at
+	}
+	return time.Time{}
+}
+
+type failure struct {
+	err error
+	at  time.Time
 }
 
 // Damage returns what could not be read when the account was opened.

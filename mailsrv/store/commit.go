@@ -288,7 +288,7 @@ func (a *Account) judge(err error) {
 	if !errors.Is(err, ErrFailed) {
 		return
 	}
-	if a.failed.CompareAndSwap(nil, &err) {
+	if a.failed.CompareAndSwap(nil, &failure{err, time.Now()}) {
 		a.log.Error("mail can no longer be saved", "user", a.User, "err", err)
 	}
 }

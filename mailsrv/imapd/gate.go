@@ -1,0 +1,268 @@
+package imapd
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	loginTime  = 2 * time.Minute // for all that comes before the login
+	writeTime  = 30 * time.Second
+	maxLiteral = 4096     // except for messages, as in the library
+	maxCommand = 48 << 10 // without literals; the library loses its place at 50 KiB
+	keepTail   = 32       // of a line, enough to see a literal announced
+	keepHead   = 128      // of a line, enough for tag and verb
+)
+
+// A gate stands between the connection and imapserver. It follows the framing of
+// commands (RFC 9051 §4.3, RFC 7888) and holds the library to these rules, which
+// it keeps as long as it sees the same framing:
+//
+//   - A command is answered when its last line is read, before the next is asked
+//     for.
+//   - While a command is not complete, there is no answer to it. Only for a
+//     synchronizing literal there may be one instead of the continuation; then
+//     the command was over.
+//
+// Where a rule is broken, the rest of a command could be taken for a command, and
+// the connection is closed.
+type gate struct {
+	net.Conn
+	o     *Options
+	br    *bufio.Reader
+	begun time.Time
+
+	authenticated atomic.Bool
+	last          atomic.Bool // the connection ends after the answer at hand
+	done          chan struct{}
+	once          sync.Once
+
+	mu    sync.Mutex // Write is called from the goroutine of IDLE as well
+	state state
+	plus  bool // a continuation was written since bytes were last handed on
+	other bool // an answer was written since
+
+	// Of the command at hand, for Read alone:
+	head    []byte // of its first line
+	tail    []byte // of its present line
+	size    int    // of its lines
+	first   bool   // the present line is its first
+	literal int64  // bytes announced, then bytes to come
+	nonSync bool
+	idle    bool // the next line ends IDLE
+}
+
+// A state says what was handed on last.
+type state int
+
+const (
+	atStart   state = iota // nothing of a command
+	inLine                 // part of a line
+	complete               // all of a command
+	announced              // a line that announces a literal
+	inLiteral              // part of a literal, or all of it
+)
+
+func newGate(conn net.Conn, o *Options) *gate {
+	return &gate{Conn: conn, o: o, br: bufio.NewReaderSize(conn, 4096), begun: time.Now(), done: make(chan struct{})}
+}
+
+// Close ends the connection.
+func (g *gate) Close() error {
+	var err error
+	g.once.Do(func() {
+		err = g.Conn.Close()
+		close(g.done)
+	})
+	return err
+}
+
+// SetReadDeadline is not later than the time for the login.
+func (g *gate) SetReadDeadline(t time.Time) error {
+	if end := g.begun.Add(loginTime); !g.authenticated.Load() && (t.IsZero() || t.After(end)) {
+		t = end
+	}
+	return g.Conn.SetReadDeadline(t)
+}
+
+// Write passes answers on and takes note of them. In the middle of a command
+// the library writes whole lines only: a continuation, an answer, or what IDLE
+// has to tell, which begins with an asterisk and is no answer.
+func (g *gate) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	switch {
+	case len(b) == 0:
+	case b[0] == '+':
+		g.plus = true
+	case b[0] != '*' || g.state == complete:
+		g.other = true
+	}
+	g.mu.Unlock()
+	return g.Conn.Write(b)
+}
+
+var errFraming = errors.New("command refused in its middle")
+
+// bye says goodbye and why.
+func (g *gate) bye(why string) error {
+	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
+	io.WriteString(g.Conn, "* BYE "+why+"\r\n")
+	g.Conn.Close()
+	return errFraming
+}
+
+func (g *gate) Read(b []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.o.Log.Error("panic reading IMAP", "err", v)
+			n, err = 0, io.ErrUnexpectedEOF
+		}
+	}()
+	next, err := g.turn()
+	if err != nil {
+		return 0, err
+	}
+	if next == inLiteral && g.literal > 0 {
+		if int64(len(b)) > g.literal {
+			b = b[:g.literal]
+		}
+		n, err := g.br.Read(b)
+		g.literal -= int64(n)
+		g.handOn(inLiteral)
+		return n, err
+	}
+	return g.text(b, next)
+}
+
+// turn judges what was written since bytes were last handed on, and returns the
+// state to go on in: atStart, inLine or inLiteral.
+func (g *gate) turn() (state, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.last.Load() {
+		return 0, g.bye("Too many failed logins")
+	}
+	switch g.state {
+	case complete:
+		if !g.plus && !g.other {
+			return 0, g.bye("Your command does not end where it seems to")
+		}
+		g.idle = g.plus && verb(g.head) == "IDLE"
+		return atStart, nil
+	case announced:
+		switch {
+		case g.nonSync && (g.plus || g.other):
+			return 0, g.bye("Command refused with a literal under way")
+		case g.nonSync || g.plus:
+			return inLiteral, nil
+		case g.other:
+			return atStart, nil
+		}
+		return 0, g.bye("Your literal was not understood")
+	case inLine, inLiteral:
+		if g.other {
+			return 0, g.bye("Command refused in its middle")
+		}
+	}
+	return g.state, nil
+}
+
+// handOn notes what is about to be handed on.
+func (g *gate) handOn(s state) {
+	g.mu.Lock()
+	g.state, g.plus, g.other = s, false, false
+	g.mu.Unlock()
+}
+
+// text hands on a piece of a line: all of it, or as much as b holds.
+func (g *gate) text(b []byte, next state) (int, error) {
+	if next == atStart {
+		g.head, g.tail, g.size, g.first = g.head[:0], g.tail[:0], 0, true
+	} else if next == inLiteral { // it is over, the command goes on
+		g.tail, g.first = g.tail[:0], false
+	}
+	if g.br.Buffered() == 0 {
+		if _, err := g.br.Peek(1); err != nil {
+			return 0, err
+		}
+	}
+	in, _ := g.br.Peek(min(g.br.Buffered(), len(b)))
+	ended := false
+	if i := bytes.IndexByte(in, '\n'); i >= 0 {
+		in, ended = in[:i+1], true
+	}
+	n := copy(b, in)
+	g.br.Discard(n)
+	g.size += n
+	if g.first && len(g.head) < keepHead {
+		g.head = append(g.head, b[:min(n, keepHead-len(g.head))]...)
+	}
+	g.tail = append(g.tail, b[:n]...)
+	g.tail = append(g.tail[:0], g.tail[max(0, len(g.tail)-keepTail):]...)
+	switch {
+	case g.size > maxCommand:
+		return 0, g.bye("Command too long")
+	case !ended:
+		g.handOn(inLine)
+		return n, nil
+	}
+	if g.idle {
+		g.idle = false
+		if bytes.EqualFold(bytes.TrimRight(b[:n], "\r\n"), []byte("DONE")) {
+			copy(b, "DONE")
+		}
+	}
+	size, nonSync, ok := literal(g.tail)
+	if !ok {
+		g.handOn(complete)
+		return n, nil
+	}
+	if size > maxLiteral && !g.isMessage() {
+		return 0, g.bye("Literal too big")
+	}
+	g.literal, g.nonSync = size, nonSync
+	g.handOn(announced)
+	return n, nil
+}
+
+// literal finds the announcement of a literal at the end of a line.
+func literal(line []byte) (size int64, nonSync, ok bool) {
+	line = bytes.TrimRight(line, " \r\n")
+	line, ok = bytes.CutSuffix(line, []byte("}"))
+	if !ok {
+		return 0, false, false
+	}
+	line, nonSync = bytes.CutSuffix(line, []byte("+"))
+	i := bytes.LastIndexByte(line, '{')
+	if i < 0 || i+1 == len(line) || len(line)-i > 20 {
+		return 0, false, false
+	}
+	n, err := strconv.ParseInt(string(line[i+1:]), 10, 64)
+	return n, nonSync, err == nil && n >= 0
+}
+
+// verb is the verb of a command, in upper case.
+func verb(head []byte) string {
+	f := strings.Fields(string(head))
+	if len(f) < 2 {
+		return ""
+	}
+	return strings.ToUpper(f[1])
+}
+
+// isMessage reports whether the literal announced is the message of an APPEND
+// and not the name of its mailbox.
+func (g *gate) isMessage() bool {
+	if verb(g.head) != "APPEND" {
+		return false
+	}
+	return !g.first || g.size > keepHead || len(strings.Fields(string(g.head))) > 3
+}
