@@ -74,7 +74,11 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, how via, rest fu
 		return r, viaZone, nil
 	}
 	if q.typ == dns.TypeANY {
-		r.answer = append(r.answer, minimal(last.String())) // RFC 8482
+		owner := last.String()
+		if last == q.name {
+			owner = q.presented()
+		}
+		r.answer = append(r.answer, minimal(owner)) // RFC 8482
 		return r, viaZone, nil
 	}
 	next := question{name: last, typ: q.typ, do: q.edns && q.do, cd: q.flags&flagCD != 0}

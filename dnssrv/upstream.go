@@ -234,16 +234,24 @@ func (u *upstream) udp(ctx context.Context, msg []byte) (*dns.Msg, error) {
 		if !heads(buf[:n], msg) {
 			continue
 		}
-		m := new(dns.Msg)
-		if err := m.Unpack(buf[:n]); err != nil {
-			if m.Truncated && n >= headerLen {
-				return m, nil // cut in the middle of a record; TCP has it whole
-			}
-			return nil, fmt.Errorf("%w: %w", errNonsense, err)
-		}
-		return m, nil
+		return read(buf[:n])
 	}
 	return nil, errJunk
+}
+
+// read decodes an answer, of which a cut one may be cut anywhere.
+func read(b []byte) (*dns.Msg, error) {
+	m := new(dns.Msg)
+	err := m.Unpack(b)
+	switch {
+	case m.Truncated:
+		return m, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errNonsense, err)
+	case !whole(b):
+		return nil, fmt.Errorf("%w: there are fewer records than it says", errNonsense)
+	}
+	return m, nil
 }
 
 // tcp asks over TCP.
@@ -262,14 +270,10 @@ func (u *upstream) tcp(ctx context.Context, msg []byte) (*dns.Msg, error) {
 	if _, err := io.ReadFull(c, buf); err != nil {
 		return nil, explain(ctx, err)
 	}
-	m := new(dns.Msg)
 	if !heads(buf, msg) {
 		return nil, fmt.Errorf("%w: its answer is to another question", errNonsense)
 	}
-	if err := m.Unpack(buf); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNonsense, err)
-	}
-	return m, nil
+	return read(buf)
 }
 
 // dial connects and sends msg. What it returns ends with ctx; stop lets go of

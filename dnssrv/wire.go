@@ -264,6 +264,25 @@ func skim(b []byte, off int) (r skimmed, ok bool) {
 	return r, r.end <= len(b)
 }
 
+// whole reports whether all the records that the header of b counts are there.
+func whole(b []byte) bool {
+	off := headerLen
+	for range binary.BigEndian.Uint16(b[4:]) {
+		if off = plainName(b, off); off < 0 || off+4 > len(b) {
+			return false
+		}
+		off += 4
+	}
+	for range int(binary.BigEndian.Uint16(b[6:])) + int(binary.BigEndian.Uint16(b[8:])) + int(binary.BigEndian.Uint16(b[10:])) {
+		rr, ok := skim(b, off)
+		if !ok {
+			return false
+		}
+		off = rr.end
+	}
+	return true
+}
+
 // typeName returns the mnemonic of a record type.
 func typeName(t uint16) string { return dns.Type(t).String() }
 

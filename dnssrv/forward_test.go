@@ -1,0 +1,523 @@
+package dnssrv
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"pic/internal/nettest"
+)
+
+// An origin is an upstream resolver of a test.
+type origin struct {
+	addr     string
+	udp, tcp atomic.Int64 // queries that came
+	down     func()
+}
+
+// source starts an upstream on one port of loopback, for UDP and TCP.
+func source(t testing.TB, h dns.HandlerFunc) *origin {
+	t.Helper()
+	var o origin
+	var pc net.PacketConn
+	var l net.Listener
+	for range 20 {
+		var err error
+		if pc, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if l, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+			break
+		}
+		pc.Close()
+	}
+	o.addr = pc.LocalAddr().String()
+	var wg sync.WaitGroup
+	servers := []*dns.Server{{PacketConn: pc}, {Listener: l}}
+	for _, srv := range servers {
+		n := &o.udp
+		if srv.Listener != nil {
+			n = &o.tcp
+		}
+		srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) { n.Add(1); h(w, r) })
+		up := make(chan struct{})
+		srv.NotifyStartedFunc = func() { close(up) }
+		wg.Go(func() { srv.ActivateAndServe() })
+		<-up
+	}
+	o.down = sync.OnceFunc(func() {
+		for _, srv := range servers {
+			srv.Shutdown()
+		}
+		wg.Wait()
+	})
+	t.Cleanup(o.down)
+	return &o
+}
+
+// world answers for example.net: every name has an address but nope.
+func world(w dns.ResponseWriter, r *dns.Msg) {
+	m := new(dns.Msg).SetReply(r)
+	m.RecursionAvailable = true
+	q := r.Question[0]
+	soa, _ := dns.NewRR("example.net. 900 IN SOA ns.example.net. hm.example.net. 1 2 3 4 120")
+	rr := func(s string) dns.RR {
+		out, err := dns.NewRR(s)
+		if err != nil {
+			panic(err)
+		}
+		return out
+	}
+	name := strings.ToLower(q.Name)
+	switch {
+	case name == ".":
+		m.Answer = []dns.RR{rr(". 600 IN NS a.root-servers.net.")}
+	case !dns.IsSubDomain("example.net.", name):
+		m.Rcode = dns.RcodeRefused
+	case strings.HasPrefix(name, "nope"):
+		m.Rcode = dns.RcodeNameError
+		m.Ns = []dns.RR{soa}
+	case strings.HasPrefix(name, "broken"):
+		m.Rcode = dns.RcodeServerFailure
+	case strings.HasPrefix(name, "alias"):
+		m.Answer = []dns.RR{rr(name + " 30 IN CNAME shop.example.net.")}
+		if q.Qtype == dns.TypeA {
+			m.Answer = append(m.Answer, rr("shop.example.net. 600 IN A 192.0.2.81"))
+		} else {
+			m.Ns = []dns.RR{soa}
+		}
+	case strings.HasPrefix(name, "long") && q.Qtype == dns.TypeTXT:
+		for i := range 60 {
+			m.Answer = append(m.Answer, rr(fmt.Sprintf("%s 600 IN TXT \"%s %d\"", name, strings.Repeat("x", 60), i)))
+		}
+		if w.RemoteAddr().Network() == "udp" {
+			m.Truncate(512)
+		}
+	case q.Qtype != dns.TypeA:
+		m.Ns = []dns.RR{soa}
+	case name == "shop.example.net.":
+		m.Answer = []dns.RR{rr(name + " 600 IN A 192.0.2.81")}
+	default:
+		m.Answer = []dns.RR{rr(name + " 600 IN A 192.0.2.80")}
+	}
+	if o := r.IsEdns0(); o != nil {
+		m.SetEdns0(1232, o.Do())
+		if o.Do() && len(m.Answer) > 0 {
+			h := m.Answer[0].Header()
+			m.Answer = append(m.Answer, &dns.RRSIG{
+				Hdr:         dns.RR_Header{Name: h.Name, Rrtype: dns.TypeRRSIG, Class: dns.ClassINET, Ttl: h.Ttl},
+				TypeCovered: h.Rrtype, Algorithm: 13, SignerName: "example.net.", Signature: "AAAA",
+			})
+		}
+	}
+	w.WriteMsg(m)
+}
+
+func TestAnswersAreKeptForTheirTime(t *testing.T) {
+	up := source(t, world)
+	s := start(t, conf(lab(up.addr)), nil)
+	for _, q := range []struct {
+		name string
+		typ  uint16
+		want string
+	}{
+		{"www.example.net.", dns.TypeA, "NOERROR | www.example.net. A 192.0.2.80"},
+		{"alias.example.net.", dns.TypeA, "NOERROR | alias.example.net. CNAME shop.example.net. | shop.example.net. A 192.0.2.81"},
+		{"alias.example.net.", dns.TypeMX, "NOERROR | alias.example.net. CNAME shop.example.net."},
+		{"nope.example.net.", dns.TypeA, "NXDOMAIN"},
+		{"www.example.net.", dns.TypeAAAA, "NOERROR"},
+	} {
+		sent := up.udp.Load()
+		for range 3 {
+			if got := brief(ask(t, s, "udp", q.name, q.typ)); got != q.want {
+				t.Errorf("got %s, want %s", got, q.want)
+			}
+		}
+		if got := brief(ask(t, s, "tcp", strings.ToUpper(q.name), q.typ, edns)); !strings.EqualFold(got, q.want) {
+			t.Errorf("in capitals: got %s, want %s", got, q.want)
+		}
+		if n := up.udp.Load() - sent; n != 1 {
+			t.Errorf("%s %s went upstream %d times", q.name, typeName(q.typ), n)
+		}
+	}
+	st := s.Stats()
+	if st.Cached != 15 || st.Forwarded != 5 || st.Upstream != 5 || st.CacheEntries != 5 {
+		t.Errorf("got %+v", st)
+	}
+	s.Flush()
+	if st := s.Stats(); st.CacheEntries != 0 || st.CacheBytes != 0 {
+		t.Errorf("flushed, and there are %d entries of %d bytes", st.CacheEntries, st.CacheBytes)
+	}
+}
+
+func TestSignaturesGoToThoseWhoWantThem(t *testing.T) {
+	up := source(t, world)
+	s := start(t, conf(lab(up.addr)), nil)
+	for range 2 {
+		if got := len(ask(t, s, "udp", "www.example.net.", dns.TypeA, wantDO).Answer); got != 2 {
+			t.Errorf("with DO there are %d records", got)
+		}
+		if got := len(ask(t, s, "udp", "www.example.net.", dns.TypeA, edns).Answer); got != 1 {
+			t.Errorf("without DO there are %d records", got)
+		}
+	}
+	if up.udp.Load() != 2 {
+		t.Errorf("asked %d times", up.udp.Load())
+	}
+}
+
+func TestNothingAboutTheClientGoesUpstream(t *testing.T) {
+	var got atomic.Pointer[dns.Msg]
+	up := source(t, func(w dns.ResponseWriter, r *dns.Msg) { got.Store(r.Copy()); world(w, r) })
+	s := start(t, conf(lab(up.addr)), nil)
+	ask(t, s, "udp", "WWW.example.net.", dns.TypeA, func(m *dns.Msg) {
+		m.SetEdns0(4096, false)
+		o := m.IsEdns0()
+		o.Option = append(o.Option,
+			&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IPv4(192, 168, 1, 0)},
+			&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"})
+	})
+	m := got.Load()
+	if o := m.IsEdns0(); o == nil || len(o.Option) != 0 || o.UDPSize() != udpSize || m.Question[0].Name != "www.example.net." {
+		t.Errorf("sent %v", m)
+	}
+}
+
+func TestWithoutRecursionOnlyTheCacheAnswers(t *testing.T) {
+	up := source(t, world)
+	s := start(t, conf(lab(up.addr)), nil)
+	if got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA, edns, noRD)); got != "REFUSED EDE 20" {
+		t.Errorf("got %s", got)
+	}
+	ask(t, s, "udp", "www.example.net.", dns.TypeA)
+	if got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA, noRD)); got != "NOERROR | www.example.net. A 192.0.2.80" {
+		t.Errorf("got %s", got)
+	}
+	if got := brief(ask(t, s, "udp", "oak.home.arpa.", dns.TypeNS, noRD)); !strings.HasPrefix(got, "NOERROR aa |") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestWhatIsTooLongComesOverTCP(t *testing.T) {
+	up := source(t, world)
+	s := start(t, conf(lab(up.addr)), nil)
+	if got := ask(t, s, "udp", "long.example.net.", dns.TypeTXT, edns); !got.Truncated || len(got.Answer) > 0 {
+		t.Errorf("over UDP: %s", brief(got))
+	}
+	if got := ask(t, s, "tcp", "long.example.net.", dns.TypeTXT); len(got.Answer) != 60 {
+		t.Errorf("over TCP: %d records", len(got.Answer))
+	}
+	if up.tcp.Load() != 1 {
+		t.Errorf("the upstream was asked %d times over TCP", up.tcp.Load())
+	}
+}
+
+func TestFailuresComeWithinTwoSecondsAndSayWhy(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	refusing := source(t, func(w dns.ResponseWriter, r *dns.Msg) { w.WriteMsg(new(dns.Msg).SetRcode(r, dns.RcodeRefused)) })
+	explaining := source(t, func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetRcode(r, dns.RcodeServerFailure)
+		m.SetEdns0(1232, false)
+		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeDNSBogus, ExtraText: "bogus"}}
+		w.WriteMsg(m)
+	})
+	for name, tt := range map[string]struct {
+		upstreams []string
+		ede       uint16
+		problem   string
+	}{
+		"silence":         {[]string{silent.LocalAddr().String()}, 22, ""},
+		"nobody there":    {[]string{"127.0.0.1:9"}, 22, ""},
+		"two of them":     {[]string{"127.0.0.1:9", silent.LocalAddr().String()}, 22, ""},
+		"none":            {nil, 14, "dns/no-upstreams"},
+		"refusal":         {[]string{refusing.addr}, 23, ""},
+		"its explanation": {[]string{explaining.addr}, 6, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, conf(lab(tt.upstreams...)), nil)
+			begin := time.Now()
+			got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA, edns))
+			if took := time.Since(begin); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if want := fmt.Sprintf("SERVFAIL EDE %d", tt.ede); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			if got := brief(ask(t, s, "udp", "home.oak.home.arpa.", dns.TypeA)); !strings.HasPrefix(got, "NOERROR aa") {
+				t.Errorf("and our own names: %s", got)
+			}
+			if tt.problem != "" {
+				if p := s.Problems(); len(p) != 1 || p[0].Code != tt.problem || p[0].Since.IsZero() {
+					t.Errorf("got problems %v", p)
+				}
+			}
+		})
+	}
+}
+
+func TestADeadUpstreamIsNoticedAndForgiven(t *testing.T) {
+	good, bad := source(t, world), source(t, world)
+	bad.down()
+	s := start(t, conf(lab(bad.addr, good.addr)), nil)
+	for i := range 5 {
+		begin := time.Now()
+		if got := ask(t, s, "udp", fmt.Sprintf("n%d.example.net.", i), dns.TypeA); got.Rcode != dns.RcodeSuccess {
+			t.Fatalf("got %s", brief(got))
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("query %d took %v", i, took)
+		}
+	}
+	st := s.Stats().Upstreams
+	if !st[1].Up || st[1].RTT == 0 || st[1].Asked != 5 || st[0].Failed == 0 || st[0].Failed > 2 {
+		t.Errorf("got %+v", st)
+	}
+	// Down for good is a problem; the next good answer ends it.
+	u := (*s.forward.ups.Load())[0]
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		u.broke(time.Now(), errJunk)
+		return len(s.Problems()) == 1
+	})
+	if p := s.Problems(); len(p) != 1 || p[0].Code != "dns/upstreams-down" || !strings.Contains(p[0].Text, bad.addr) {
+		t.Errorf("got problems %v", p)
+	}
+	u.addr = netip.MustParseAddrPort(good.addr)
+	s.forward.probe(t.Context())
+	if p := s.Problems(); len(p) != 0 {
+		t.Errorf("it answers again, and there are problems: %v", p)
+	}
+}
+
+// A silent first upstream costs its patience once, not with every question.
+func TestASlowUpstreamIsPassedOver(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	s := start(t, conf(lab(silent.LocalAddr().String(), source(t, world).addr)), nil)
+	begin := time.Now()
+	for i := range 20 {
+		if got := ask(t, s, "udp", fmt.Sprintf("n%d.example.net.", i), dns.TypeA); got.Rcode != dns.RcodeSuccess {
+			t.Fatalf("got %s", brief(got))
+		}
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("20 questions took %v", took)
+	}
+}
+
+func TestEqualQuestionsTravelOnce(t *testing.T) {
+	hold := make(chan struct{})
+	up := source(t, func(w dns.ResponseWriter, r *dns.Msg) { <-hold; world(w, r) })
+	s := start(t, conf(lab(up.addr)), nil)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if got := ask(t, s, "udp", "www.example.net.", dns.TypeA); got.Rcode != dns.RcodeSuccess {
+				t.Errorf("got %s", brief(got))
+			}
+		})
+	}
+	nettest.WaitFor(t, 5*time.Second, func() bool { return s.Stats().UDP == 50 })
+	close(hold)
+	wg.Wait()
+	if n := s.Stats().Upstream; n != 1 {
+		t.Errorf("the question travelled %d times", n)
+	}
+}
+
+func TestHostileUpstreamsAreBorne(t *testing.T) {
+	const good = "192.0.2.80"
+	for name, tt := range map[string]struct {
+		handler dns.HandlerFunc
+		want    string
+	}{
+		"wrong id first": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			m.Answer = []dns.RR{address(r.Question[0].Name, netip.MustParseAddr("203.0.113.66"), 600)}
+			for i := range 10 {
+				m.Id = r.Id + uint16(i) + 1
+				w.WriteMsg(m)
+			}
+			world(w, r)
+		}, "NOERROR | www.example.net. A " + good},
+		"a flood of wrong ids leads to TCP": {func(w dns.ResponseWriter, r *dns.Msg) {
+			if w.RemoteAddr().Network() == "udp" {
+				m := new(dns.Msg).SetReply(r)
+				for i := range 100 {
+					m.Id = r.Id + uint16(i) + 1
+					w.WriteMsg(m)
+				}
+				return
+			}
+			world(w, r)
+		}, "NOERROR | www.example.net. A " + good},
+		"wrong question first": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			m.Question[0].Name = "www.example.org."
+			m.Answer = []dns.RR{address("www.example.net.", netip.MustParseAddr("203.0.113.66"), 600)}
+			w.WriteMsg(m)
+			m.Question[0] = dns.Question{Name: "www.example.net.", Qtype: dns.TypeAAAA, Qclass: dns.ClassINET}
+			w.WriteMsg(m)
+			m.Question = r.Question
+			m.Response = false
+			w.WriteMsg(m)
+			w.Write([]byte{1, 2, 3})
+			r.Question[0].Name = "www.example.net."
+			world(w, r)
+		}, "NOERROR | www.example.net. A " + good},
+		"records about others": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			m.Answer = []dns.RR{
+				address("bank.example.", netip.MustParseAddr("203.0.113.66"), 600),
+				address("www.example.net.", netip.MustParseAddr(good), 600),
+				&dns.CNAME{Hdr: dns.RR_Header{Name: "bank.example.", Rrtype: dns.TypeCNAME, Class: 1, Ttl: 9}, Target: "evil.example."},
+			}
+			m.Extra = []dns.RR{address("bank.example.", netip.MustParseAddr("203.0.113.66"), 600)}
+			w.WriteMsg(m)
+		}, "NOERROR | www.example.net. A " + good},
+		"loop of aliases": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			for _, p := range [][2]string{{"www.example.net.", "a.example."}, {"a.example.", "b.example."}, {"b.example.", "a.example."}} {
+				m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: p[0], Rrtype: dns.TypeCNAME, Class: 1, Ttl: 9}, Target: p[1]})
+			}
+			w.WriteMsg(m)
+		}, "SERVFAIL EDE 24"},
+		"endless aliases": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			at := "www.example.net."
+			for i := range 20 {
+				next := fmt.Sprintf("a%d.example.", i)
+				m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: at, Rrtype: dns.TypeCNAME, Class: 1, Ttl: 9}, Target: next})
+				at = next
+			}
+			w.WriteMsg(m)
+		}, "SERVFAIL EDE 24"},
+		"referral": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			m.Ns = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: "example.net.", Rrtype: dns.TypeNS, Class: 1, Ttl: 9}, Ns: "ns.example.net."}}
+			w.WriteMsg(m)
+		}, "SERVFAIL EDE 24"},
+		"broken message": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			b, _ := m.Pack()
+			b[7] = 9 // nine answers, of which there are none
+			w.Write(b)
+		}, "SERVFAIL EDE 24"},
+		"no EDNS": {func(w dns.ResponseWriter, r *dns.Msg) {
+			if r.IsEdns0() != nil {
+				w.WriteMsg(new(dns.Msg).SetRcode(r, dns.RcodeFormatError))
+				return
+			}
+			world(w, r)
+		}, "NOERROR | www.example.net. A " + good},
+		"cut off even over TCP": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			m.Truncated = true
+			w.WriteMsg(m)
+		}, "SERVFAIL EDE 22"},
+		"huge": {func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			if w.RemoteAddr().Network() == "udp" {
+				m.Truncated = true
+				w.WriteMsg(m)
+				return
+			}
+			m.Compress = true
+			for i := range 4000 {
+				m.Answer = append(m.Answer, address("www.example.net.", netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 600))
+			}
+			w.WriteMsg(m)
+		}, "NOERROR tc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, conf(lab(source(t, tt.handler).addr)), nil)
+			for range 2 {
+				if got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA, edns)); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			}
+			if _, bytes := s.forward.cache.size(); bytes > 2*cacheOne {
+				t.Errorf("%d bytes are kept", bytes)
+			}
+		})
+	}
+}
+
+func TestUpstreamsChangeAndTheirAnswersGo(t *testing.T) {
+	one := source(t, world)
+	two := source(t, func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetReply(r)
+		m.Answer = []dns.RR{address(r.Question[0].Name, netip.MustParseAddr("192.0.2.2"), 600)}
+		w.WriteMsg(m)
+	})
+	s := start(t, conf(lab()), nil)
+	for _, step := range []struct{ upstream, want string }{
+		{"", "SERVFAIL"},
+		{one.addr, "NOERROR | www.example.net. A 192.0.2.80"},
+		{two.addr, "NOERROR | www.example.net. A 192.0.2.2"},
+	} {
+		if step.upstream != "" {
+			if err := s.Apply(t.Context(), conf(lab(step.upstream))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA)); got != step.want {
+			t.Errorf("got %s, want %s", got, step.want)
+		}
+	}
+}
+
+func TestLookupTellsWhatAClientWouldBeTold(t *testing.T) {
+	s := start(t, conf(lab(source(t, world).addr)), found(t))
+	for _, tt := range []struct {
+		name, typ, from string
+		want            Result
+	}{
+		{"home.oak.home.arpa", "A", "", Result{Rcode: "NOERROR", Authoritative: true, Source: "zone", Answer: []string{"home.oak.home.arpa. 60 IN A 127.0.0.1"}}},
+		{"home.oak.home.arpa.", "a", "192.168.1.9", Result{Rcode: "NOERROR", Authoritative: true, Source: "zone", Answer: []string{"home.oak.home.arpa. 60 IN A 192.168.1.1"}}},
+		{"www.example.net", "A", "", Result{Rcode: "NOERROR", Source: "upstream", Answer: []string{"www.example.net. 600 IN A 192.0.2.80"}}},
+		{"www.example.net", "TYPE1", "", Result{Rcode: "NOERROR", Source: "cache", Answer: []string{"www.example.net. 600 IN A 192.0.2.80"}}},
+		{"broken.example.net", "A", "", Result{Rcode: "SERVFAIL", Source: "upstream", Reason: "Network Error: the upstream resolvers refuse or fail"}},
+	} {
+		var from netip.Addr
+		if tt.from != "" {
+			from = netip.MustParseAddr(tt.from)
+		}
+		got, err := s.Lookup(t.Context(), tt.name, tt.typ, from)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if strings.Join(got.Answer, "\n") != strings.Join(tt.want.Answer, "\n") || got.Rcode != tt.want.Rcode ||
+			got.Source != tt.want.Source || got.Authoritative != tt.want.Authoritative || got.Reason != tt.want.Reason {
+			t.Errorf("%s %s: got %+v", tt.name, tt.typ, got)
+		}
+	}
+	for _, bad := range [][2]string{{"a..b", "A"}, {"x", "NOTYPE"}, {strings.Repeat("x", 64), "A"}, {"x", "TYPE65536"}} {
+		if _, err := s.Lookup(t.Context(), bad[0], bad[1], netip.Addr{}); err == nil {
+			t.Errorf("%v was accepted", bad)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Flush()
+	if got, err := s.Lookup(ctx, "other.example.net", "A", netip.Addr{}); err == nil && got.Rcode != "NOERROR" {
+		t.Errorf("got %+v", got)
+	}
+}
