@@ -16,11 +16,17 @@ import (
 	"testing"
 	"time"
 
+	"pic/core/service"
 	"pic/internal/faultfs"
 	"pic/internal/nettest"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
+
+var (
+	_ service.Server[Config] = (*Server)(nil)
+	_ service.Reporter       = (*Server)(nil)
+)
 
 // A brokenDisk refuses to create files while it is broken.
 type brokenDisk struct {
@@ -66,7 +72,7 @@ func checkStored(t testing.TB, s *Server) {
 // a device may have seen.
 func TestCrashAtAnyWrite(t *testing.T) {
 	n := 1
-	for ; ; n++ {
+	for ; ; n += 1 + n/12 {
 		dir := t.TempDir()
 		dying := New(quiet, newSeal('k'), dir)
 		faults := faultfs.CrashAt(faultfs.OS, n, syscall.EIO)
@@ -95,7 +101,7 @@ func TestCrashAtAnyWrite(t *testing.T) {
 // A change that the disk refuses leaves what is served as it was.
 func TestRefusedChangeKeepsServing(t *testing.T) {
 	n := 1
-	for ; ; n++ {
+	for ; ; n += 1 + n/12 {
 		s := newServer(t, t.TempDir())
 		s.log = quiet
 		disk := &switchable{FS: faultfs.OS}

@@ -23,11 +23,17 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/core/service"
 	"pic/internal/listen"
 	"pic/internal/nettest"
 )
 
 func TestMain(m *testing.M) { os.Exit(nettest.Main(m)) }
+
+var (
+	_ service.Server[Config] = (*Server)(nil)
+	_ service.Reporter       = (*Server)(nil)
+)
 
 var quiet = slog.New(slog.DiscardHandler)
 
