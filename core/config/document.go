@@ -139,7 +139,7 @@ type WireGuard struct {
 	Subnet    netip.Prefix `json:"subnet,omitzero"`     // RFC 1918; the cell has the first address
 	Subnet6   netip.Prefix `json:"subnet6,omitzero"`    // ULA; the cell has the first address
 	MTU       int          `json:"mtu,omitempty"`       // default: 1420
-	Endpoint  string       `json:"endpoint,omitempty"`  // host or host:port that peers dial
+	Endpoint  string       `json:"endpoint,omitempty"`  // host or host:port that peers dial; default: the LAN address
 	Key       Secret       `json:"key,omitempty"`       // the cell's private key
 	PublicKey string       `json:"publicKey,omitempty"` // base64, of Key
 	Interface string       `json:"interface,omitempty"` // default: pic0

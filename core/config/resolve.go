@@ -179,6 +179,9 @@ func resolveWireGuard(r *Document, env Env, on onDefault, port portDefault) {
 	if w.Interface == "" {
 		w.Interface = "pic0"
 	}
+	if w.Endpoint == "" {
+		w.Endpoint = endpoint(r, env)
+	}
 	if !w.Subnet.IsValid() {
 		w.Subnet = defaultSubnet(r.Cell.Domain)
 	}
@@ -192,6 +195,22 @@ func resolveWireGuard(r *Document, env Env, on onDefault, port portDefault) {
 			p.Address6 = sixFor(w.Subnet6, w.Subnet, p.Address)
 		}
 	}
+}
+
+// endpoint is where devices at home find the cell: its LAN address, or in a
+// trial without a network this host. Devices on the road need a public name.
+func endpoint(r *Document, env Env) string {
+	lan := r.Network.LAN.Address
+	if !lan.IsValid() {
+		lan = env.LAN.Address
+	}
+	switch {
+	case lan.IsValid():
+		return netip.AddrPortFrom(lan.Addr(), r.WireGuard.Port).String()
+	case r.Cell.Mode == Trial:
+		return netip.AddrPortFrom(loopback, r.WireGuard.Port).String()
+	}
+	return ""
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

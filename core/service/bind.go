@@ -50,6 +50,7 @@ type bound[C any] struct {
 	mu       sync.Mutex // guards what follows
 	state    State
 	since    time.Time
+	began    time.Time
 	restarts int
 	fault    error // why it is failing
 	isOff    bool
@@ -160,8 +161,11 @@ func (b *bound[C]) Run(ctx context.Context) (err error) {
 func (b *bound[C]) enter(s State, fault error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s == Failing {
+	switch s {
+	case Failing:
 		b.restarts++
+	case Running:
+		b.began = time.Now()
 	}
 	if b.state != s {
 		b.state, b.since = s, time.Now()
@@ -171,7 +175,7 @@ func (b *bound[C]) enter(s State, fault error) {
 
 func (b *bound[C]) Status() Status {
 	b.mu.Lock()
-	st := Status{Name: b.name, State: b.state, Since: b.since, Restarts: b.restarts}
+	st := Status{Name: b.name, State: b.state, Since: b.since, Began: b.began, Restarts: b.restarts}
 	if b.isOff && b.state == Running {
 		st.State = Off
 	}

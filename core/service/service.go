@@ -90,7 +90,8 @@ const (
 type Status struct {
 	Name     string    `json:"name"`
 	State    State     `json:"state"`
-	Since    time.Time `json:"since"`
+	Since    time.Time `json:"since"`          // of State
+	Began    time.Time `json:"began,omitzero"` // when it last began to run
 	Restarts int       `json:"restarts"`
 	Sockets  []string  `json:"sockets,omitempty"`
 	Facts    []Fact    `json:"facts,omitempty"`

@@ -1,0 +1,233 @@
+// Package cell makes a Personal Internet Cell out of its parts: it is the one
+// place that knows them all.
+//
+// Read [build] to know what runs, in which order, wired how. [Open] takes the
+// data folder; [Cell.Run] runs until its context ends, with the first-run wizard
+// before that where there is no document yet. [Setup] writes a first document
+// without the wizard.
+//
+// Promises: a part that fails never takes the others down; a change of the
+// document is in force without a restart of anything that it does not concern;
+// after kill -9 the next Open finds what was acknowledged.
+package cell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"pic/api"
+	"pic/ca"
+	"pic/core/config"
+	"pic/core/event"
+	"pic/core/names"
+	"pic/core/service"
+	"pic/core/state"
+	"pic/core/users"
+	"pic/core/vault"
+	"pic/davsrv"
+	"pic/dhcpsrv"
+	"pic/dnssrv"
+	"pic/internal/listen"
+	"pic/mailsrv"
+	"pic/netstack"
+	"pic/proxy"
+	"pic/ui"
+)
+
+// Options say which cell to run and how.
+type Options struct {
+	Dir     string       // data folder
+	Log     slog.Handler // where log lines go besides the Logs page
+	Env     config.Env   // see [Environment]
+	Version api.Version
+	// Trial makes the wizard suggest a trial cell and answer on loopback only.
+	Trial bool
+	// Ready is called once every part was given the document.
+	Ready func()
+}
+
+// A Cell is all parts of a household's internet. Use [Open].
+type Cell struct {
+	Options
+	dir     *dir
+	log     *slog.Logger
+	events  *event.Log
+	lines   *event.Lines
+	vault   *vault.Vault
+	db      *state.DB
+	people  *users.Directory
+	names   *names.Registry
+	net     *netstack.Server
+	pool    *listen.Pool
+	web     *web
+	diary   *diary
+	wizard  *wizard // nil once the cell is set up
+	started time.Time
+}
+
+// Open locks the data folder and opens what is in it. The error says what to do.
+func Open(_ context.Context, o Options) (_ *Cell, err error) {
+	c := &Cell{Options: o, started: time.Now(), events: event.NewLog(2000), lines: event.NewLines(5000)}
+	c.log = slog.New(c.lines.Handler(o.Log))
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.dir, err = openDir(o.Dir); err != nil {
+		return nil, err
+	}
+	if c.vault, err = vault.Open(c.dir.at("vault")); err != nil {
+		return nil, err
+	}
+	if c.db, err = state.Open(c.dir.at("state.db")); err != nil {
+		return nil, err
+	}
+	if c.diary, err = openDiary(c.dir.at("journal", "events"), c.events, c.unit("diary")); err != nil {
+		return nil, err
+	}
+	c.people = users.NewDirectory(c.db.Space("users"), c.unit("people"))
+	c.names = names.New("")
+	c.net = netstack.New(c.unit("wireguard"), c.vault.Get)
+	c.pool = listen.NewPool(c.net)
+	c.web = newWeb(c.unit("web"), c.pool)
+	if _, err := os.Stat(c.dir.at("config.json")); errors.Is(err, fs.ErrNotExist) {
+		c.wizard = newWizard(c)
+	}
+	return c, nil
+}
+
+// A house is a built cell: its store, its units in order, its faces.
+type house struct {
+	store *config.Store
+	group *service.Group
+	units []service.Unit
+	front http.Handler // UI and API, as on the UI's port
+	rest  http.Handler // the API alone
+}
+
+// build makes every part and ties it to the document. The order of units is the
+// order in which they follow a change, and the reverse of that in which they
+// stop: first the network, then names and certificates, then who needs them.
+func (c *Cell) build() (*house, error) {
+	store, err := config.Open(c.dir.path, c.Env, c.unit("config"))
+	if err != nil {
+		return nil, err
+	}
+	var (
+		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
+		cert      = authority.GetCertificate
+		dns       = dnssrv.New(c.unit("dns"), c.pool, c.names.Snapshot)
+		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
+		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
+		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
+		web       = c.web
+	)
+	h := &house{store: store}
+	faces := &faces{dav: dav.Handler(), ui: ui.Handler()}
+	entry := proxy.New(c.unit("proxy"), c.pool, cert, faces.pages(authority.Handler()))
+
+	h.units = []service.Unit{
+		service.Bind("mode", fixed{store.Resolved().Cell.Mode}, modeOf),
+		service.Bind("people", c.people, users.From),
+		service.Bind("names", hook[zone](c.setZone), zoneOf),
+		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
+		service.Bind("ca", authority, ca.From),
+		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
+		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
+		service.Bind("mail", mail, mailsrv.From, off(func(d *config.Document) *bool { return d.Mail.Enabled })),
+		service.Bind("dav", dav, davsrv.From, off(func(d *config.Document) *bool { return d.DAV.Enabled })),
+		service.Bind("proxy", entry, proxy.From, off(func(d *config.Document) *bool { return d.Proxy.Enabled })),
+		service.Bind("web", web, webFrom),
+	}
+	h.group = service.NewGroup(c.unit("cell"), h.units...)
+	h.group.Changed = c.noteUnit
+	store.Watch(c.noteChange)
+
+	h.rest = api.New(api.Deps{
+		Log: c.unit("api"), Version: c.Version, Started: c.started,
+		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
+		Units:   units{h.group},
+		Network: c.net, DNS: dns, DHCP: dhcp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Hostname: hostname(),
+	}).Handler()
+	h.front = faces.front(h.rest)
+	return h, nil
+}
+
+// Run runs the cell until ctx ends.
+func (c *Cell) Run(ctx context.Context) error {
+	defer c.close()
+	if c.wizard != nil {
+		if err := c.wizard.run(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	h, err := c.build()
+	if err != nil {
+		return err
+	}
+	defer h.store.Close()
+	c.web.show(h.front, h.rest)
+	h.follow(ctx, c.pool)
+
+	socket, err := c.serveSocket(h.rest)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+
+	c.log.Info("cell runs", "rev", h.store.Current().Revision, "dur", time.Since(c.started))
+	if c.Ready != nil {
+		c.Ready()
+	}
+	h.group.Run(ctx, 10*time.Second)
+	return nil
+}
+
+func (h *house) follow(ctx context.Context, pool *listen.Pool) {
+	follow := make([]config.Unit, len(h.units))
+	for i, u := range h.units {
+		follow[i] = u
+	}
+	h.store.Follow(ctx, pool.Begin, follow...)
+}
+
+// close lets go of the data folder.
+func (c *Cell) close() {
+	if c.diary != nil {
+		c.diary.close()
+	}
+	if c.db != nil {
+		if err := c.db.Close(); err != nil {
+			c.log.Error("closing the state failed", "err", err)
+		}
+	}
+	if c.dir != nil {
+		c.dir.close()
+	}
+}
+
+// unit is the logger of one part.
+func (c *Cell) unit(name string) *slog.Logger { return c.log.With("unit", name) }
+
+// URL is where the owner finds the UI from this machine.
+func (c *Cell) URL() string { return fmt.Sprintf("http://127.0.0.1:%d/", c.uiPort()) }
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+func off(enabled func(*config.Document) *bool) service.Option {
+	return service.OffWhen(func(d *config.Document) bool { return !config.On(enabled(d)) })
+}

@@ -1,0 +1,51 @@
+package cell
+
+import (
+	"net/http"
+	"strings"
+)
+
+// faces puts together what a browser or a DAV client may ask one host for.
+type faces struct {
+	dav http.Handler
+	ui  http.Handler
+	all http.Handler
+}
+
+// front answers for the UI's port and for the cell's own host names: the API,
+// DAV, and the UI for everything else.
+func (f *faces) front(rest http.Handler) http.Handler {
+	f.all = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch p := r.URL.Path; {
+		case strings.HasPrefix(p, "/api/"), p == "/health":
+			rest.ServeHTTP(w, r)
+		case strings.HasPrefix(p, "/dav/"), p == "/dav", strings.HasPrefix(p, "/.well-known/ca"), davMethod(r.Method):
+			f.dav.ServeHTTP(w, r)
+		default:
+			f.ui.ServeHTTP(w, r)
+		}
+	})
+	return f.all
+}
+
+// davMethod reports whether a method is one that only DAV clients use: some ask
+// the root of a host first.
+func davMethod(m string) bool {
+	switch m {
+	case "PROPFIND", "REPORT", "OPTIONS":
+		return true
+	}
+	return false
+}
+
+// pages returns what the proxy serves at the label of a service: the download of
+// the root certificate at ca, the household's page everywhere else.
+func (f *faces) pages(authority http.Handler) func(label string) http.Handler {
+	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.all.ServeHTTP(w, r) })
+	return func(label string) http.Handler {
+		if label == "ca" {
+			return authority
+		}
+		return front
+	}
+}

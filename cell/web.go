@@ -1,0 +1,202 @@
+package cell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pic/core/config"
+	"pic/core/service"
+	"pic/internal/listen"
+)
+
+// webConfig is what the web server needs of the document.
+type webConfig struct {
+	UI, API     []listen.Socket
+	Mail, Files []listen.Socket // lead to pages of the UI
+	UIPort      uint16
+	Allow       []netip.Prefix // who may use it
+}
+
+func webFrom(d *config.Document) webConfig {
+	w := d.Web
+	tcp := func(port uint16) []listen.Socket {
+		return listen.For("tcp", w.Listen, port, d.Tunnel(), port)
+	}
+	return webConfig{
+		UI:     tcp(w.UIPort),
+		API:    listen.For("tcp", []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, w.APIPort, nil, 0),
+		Mail:   tcp(w.MailPort),
+		Files:  tcp(w.FilesPort),
+		UIPort: w.UIPort,
+		Allow:  d.Insiders(),
+	}
+}
+
+// A web serves the UI and the API on their ports, in plain HTTP; the proxy serves
+// the same handlers over TLS. Who is outside of network.allow gets a refusal.
+type web struct {
+	log   *slog.Logger
+	set   *listen.Set
+	allow atomic.Pointer[[]netip.Prefix]
+	front atomic.Pointer[http.Handler] // UI and API
+	rest  atomic.Pointer[http.Handler] // API alone
+
+	mu     sync.Mutex
+	server *http.Server
+	conf   webConfig
+}
+
+func newWeb(log *slog.Logger, pool *listen.Pool) *web {
+	return &web{log: log, set: pool.Set()}
+}
+
+// show sets what the ports answer from now on.
+func (w *web) show(front, rest http.Handler) {
+	w.front.Store(&front)
+	w.rest.Store(&rest)
+}
+
+func (w *web) Check(context.Context, webConfig) error { return nil }
+
+func (w *web) Apply(ctx context.Context, c webConfig) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	want := append(append(append(append([]listen.Socket(nil), c.UI...), c.API...), c.Mail...), c.Files...)
+	swap, err := w.set.Open(ctx, want)
+	if err != nil {
+		return err
+	}
+	w.allow.Store(&c.Allow)
+	if w.server == nil {
+		w.server = w.newServer()
+	}
+	role := map[listen.Socket]string{}
+	for _, s := range c.API {
+		role[s] = "api"
+	}
+	for _, s := range c.Mail {
+		role[s] = "/email"
+	}
+	for _, s := range c.Files {
+		role[s] = "/files"
+	}
+	for _, b := range swap.Added() {
+		l := portListener{b.Listener, role[b.Socket], c.UIPort}
+		go w.server.Serve(l) // ends when the set closes it
+	}
+	swap.Commit()
+	w.conf = c
+	return nil
+}
+
+func (w *web) newServer() *http.Server {
+	return &http.Server{
+		Handler:           http.HandlerFunc(w.serve),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if p, ok := c.(portConn); ok {
+				return context.WithValue(ctx, portKey{}, p.listener)
+			}
+			return ctx
+		},
+	}
+}
+
+func (w *web) Run(ctx context.Context) error {
+	<-ctx.Done()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.set.Close()
+	if w.server == nil {
+		return nil
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := w.server.Shutdown(stop); errors.Is(err, context.DeadlineExceeded) {
+		w.server.Close() // event streams do not end by themselves
+	}
+	w.server = nil
+	return nil
+}
+
+type portKey struct{}
+
+// A portListener remembers what its port is for.
+type portListener struct {
+	net.Listener
+	role string // "api", the path of a page, or empty for the UI
+	ui   uint16
+}
+
+type portConn struct {
+	net.Conn
+	listener portListener
+}
+
+func (l portListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return portConn{c, l}, nil
+}
+
+func (w *web) serve(rw http.ResponseWriter, r *http.Request) {
+	if !inside(*w.allow.Load(), r.RemoteAddr) {
+		http.Error(rw, "This page is for the household's own network. Use the VPN, or add your network to network.allow.", http.StatusForbidden)
+		return
+	}
+	p, _ := r.Context().Value(portKey{}).(portListener)
+	h := w.front.Load()
+	switch p.role {
+	case "":
+	case "api":
+		h = w.rest.Load()
+	default:
+		host := r.Host
+		if name, _, err := net.SplitHostPort(r.Host); err == nil {
+			host = name
+		}
+		http.Redirect(rw, r, "http://"+net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(p.ui)))+p.role, http.StatusFound)
+		return
+	}
+	(*h).ServeHTTP(rw, r)
+}
+
+// inside reports whether a remote address belongs to one of the networks.
+func inside(allow []netip.Prefix, remote string) bool {
+	a, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return false
+	}
+	ip := a.Addr().Unmap().WithZone("")
+	for _, p := range allow {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *web) Problems() []service.Problem { return nil }
+
+func (w *web) Sockets() []string { return w.set.Sockets() }
+
+func (w *web) Facts() []service.Fact {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return []service.Fact{{Name: "UI port", Value: fmt.Sprint(w.conf.UIPort)}}
+}
