@@ -23,13 +23,14 @@ func (a *API) authRoutes() {
 type Client struct {
 	UserAgent string `header:"User-Agent" hidden:"true"`
 	From      netip.Addr
+	Host      string // as the browser calls the cell
 	TLS       bool
 }
 
 // Resolve is how huma fills in what is not a parameter.
 func (c *Client) Resolve(hc huma.Context) []error {
 	r, _ := humago.Unwrap(hc)
-	c.From, c.TLS = remote(r), r.TLS != nil
+	c.From, c.Host, c.TLS = remote(r), r.Host, r.TLS != nil
 	return nil
 }
 
@@ -53,9 +54,18 @@ func (a *API) login(ctx context.Context, in *struct {
 }) (*sessionBody, error) {
 	p, err := a.Users.Authenticate(ctx, in.Body.Login, in.Body.Password, users.Web, in.From)
 	if err != nil {
+		// Not the login: people type their password there by mistake.
+		a.Log.Info("sign-in refused", "from", in.From, "err", err)
 		return nil, err
 	}
-	return a.open(ctx, p, in.Client)
+	out, err := a.open(ctx, p, in.Client)
+	if err == nil {
+		a.Events.Append(event.Event{
+			Kind: "session.opened", Unit: "api", Actor: p.Name, Subject: p.Name, Text: p.Name + " signed in",
+			Attrs: map[string]string{"from": in.From.String()},
+		})
+	}
+	return out, err
 }
 
 // open starts a session for p and answers with its cookie.

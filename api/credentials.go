@@ -92,6 +92,10 @@ func (a *API) addAppPassword(ctx context.Context, in *struct {
 	if err := a.known(in.Name); err != nil {
 		return nil, err
 	}
+	if c := callerOf(ctx); c.token && !c.admin() {
+		// It would open what the token itself does not.
+		return nil, fail(http.StatusForbidden, "forbidden", "a token cannot make app passwords; sign in for that")
+	}
 	var scopes []users.Scope
 	for _, s := range in.Body.Scopes {
 		scopes = append(scopes, users.Scope(s))
@@ -171,6 +175,9 @@ func (a *API) addToken(ctx context.Context, in *struct{ Body wire.NewToken }) (*
 	user, role := in.Body.User, in.Body.Role
 	if user == "" {
 		user = c.Name
+		if c.local {
+			user = a.onlyAdmin()
+		}
 	}
 	if user != c.Name && !c.admin() {
 		return nil, errForbidden
@@ -191,6 +198,20 @@ func (a *API) addToken(ctx context.Context, in *struct{ Body wire.NewToken }) (*
 	}
 	a.tell(ctx, "token.created", user, user+" has a new API token: "+in.Body.Label)
 	return &issued{http.StatusCreated, wire.Issued{ID: id, Secret: secret}}, nil
+}
+
+// onlyAdmin is the name of the administrator where there is just one.
+func (a *API) onlyAdmin() string {
+	name := ""
+	for _, u := range a.Store.Current().Users {
+		if u.Role == config.Admin && !u.Disabled {
+			if name != "" {
+				return ""
+			}
+			name = u.Name
+		}
+	}
+	return name
 }
 
 func rank(r config.Role) int {

@@ -30,6 +30,7 @@ type Deps struct {
 	Network VPN
 	DNS     DNS
 	DHCP    DHCP
+	Mail    Mail
 	Proxy   Proxy
 	DAV     DAV
 	CA      CA

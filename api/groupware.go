@@ -5,7 +5,9 @@ import (
 	"net/http"
 
 	"pic/api/wire"
+	"pic/core/config"
 	"pic/davsrv"
+	"pic/mailsrv"
 )
 
 // DAV is the server of calendars, contacts and files.
@@ -16,9 +18,38 @@ type DAV interface {
 	Files(user, name string) ([]davsrv.FileInfo, error)
 }
 
+// Mail is the mail server.
+type Mail interface {
+	// Accounts returns the totals of everybody who has mail or could have.
+	Accounts() ([]mailsrv.AccountStatus, error)
+}
+
 func (a *API) groupwareRoutes() {
+	route(a, SignedIn, "GET /api/email", "The mail server and its mailboxes; for the role user: their own", a.email)
 	route(a, SignedIn, "GET /api/calendar", "Calendars and address books; for the role user: their own", a.calendar)
 	route(a, SignedIn, "GET /api/files", "A folder of the caller's own files", a.files)
+}
+
+func (a *API) email(ctx context.Context, _ *struct{}) (*struct{ Body wire.Email }, error) {
+	c, m := callerOf(ctx), a.Store.Resolved().Mail
+	all, err := a.Mail.Accounts()
+	if err != nil {
+		return nil, err
+	}
+	out := wire.Email{
+		Enabled: config.On(m.Enabled), Domains: list(m.Domains), Mailboxes: []wire.Mailbox{},
+		Ports: map[string]uint16{
+			"smtp": m.SMTPPort, "submission": m.SubmissionPort, "submissions": m.SubmissionsPort, "imaps": m.IMAPPort,
+		},
+	}
+	for _, x := range all {
+		if c.viewer() || x.User == c.Name {
+			out.Mailboxes = append(out.Mailboxes, wire.Mailbox{
+				User: x.User, Messages: x.Messages, Unseen: x.Unseen, Bytes: x.Bytes, DiskBytes: x.Disk, Suspended: x.Suspended,
+			})
+		}
+	}
+	return &struct{ Body wire.Email }{out}, nil
 }
 
 func (a *API) calendar(ctx context.Context, _ *struct{}) (*struct{ Body wire.Calendar }, error) {

@@ -28,6 +28,7 @@ import (
 	"pic/davsrv"
 	"pic/dhcpsrv"
 	"pic/dnssrv"
+	"pic/mailsrv"
 	"pic/netstack"
 	"pic/proxy"
 )
@@ -75,7 +76,7 @@ func newHousehold(t *testing.T) *household {
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
 		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
-		Units: h.units, Network: someNetwork{}, DNS: someDNS{}, DHCP: someDHCP{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Units: h.units, Network: someNetwork{}, DNS: someDNS{}, DHCP: someDHCP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
 	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)
@@ -161,6 +162,12 @@ func (someDHCP) Release(_ context.Context, a netip.Addr) error {
 }
 
 func (someDHCP) Usage() (used, size int) { return 1, 101 }
+
+type someMail struct{}
+
+func (someMail) Accounts() ([]mailsrv.AccountStatus, error) {
+	return []mailsrv.AccountStatus{{User: "alice", Messages: 3}, {User: "bob", Messages: 2, Unseen: 1}}, nil
+}
 
 type someProxy struct{}
 

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"pic/api/wire"
 	"pic/core/config"
@@ -138,6 +140,7 @@ type peerOutcome struct {
 // If that fails the keys are thrown away again.
 func (a *API) addPeer(ctx context.Context, in *struct {
 	Changing
+	Client
 	Body wire.NewPeer
 }) (*peerOutcome, error) {
 	c, n := callerOf(ctx), in.Body
@@ -155,7 +158,8 @@ func (a *API) addPeer(ctx context.Context, in *struct {
 	if peer.PublicKey == "" {
 		keys.Private, peer.PublicKey = netstack.NewKey()
 	}
-	if err := a.writable(peer, n.Endpoint, keys); err != nil {
+	endpoint, note := dialled(a.Store.Resolved(), n.Endpoint, in.Host)
+	if err := a.writable(peer, endpoint, keys); err != nil {
 		return nil, wrong("endpoint", err.Error())
 	}
 	forget := func() {}
@@ -174,14 +178,38 @@ func (a *API) addPeer(ctx context.Context, in *struct {
 		forget()
 		return nil, err
 	}
-	body := wire.PeerOutcome{Outcome: out}
+	body := wire.PeerOutcome{Outcome: out, Note: note}
 	if !in.DryRun {
-		if body.Config, err = netstack.PeerConfig(a.Store.Resolved(), n.Name, n.Endpoint, keys); err != nil {
+		if body.Config, err = netstack.PeerConfig(a.Store.Resolved(), n.Name, endpoint, keys); err != nil {
 			return nil, err
 		}
 		body.Peer = a.shown(n.Name)
 	}
 	return &peerOutcome{etag(out.Revision), body}, nil
+}
+
+// dialled is what a device shall dial where nobody says: the cell's address on
+// the LAN, or where the browser found the cell, or in a trial this machine. note
+// warns that it does not work from everywhere.
+func dialled(d *config.Document, given, host string) (endpoint, note string) {
+	if given != "" || d.WireGuard.Endpoint != "" {
+		return given, ""
+	}
+	const fix = " Set wireguard.endpoint to the cell's public name or address, then make the file anew."
+	at := d.Network.LAN.Address.Addr()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && !a.IsLoopback() && !at.IsValid() {
+		at = a
+	}
+	switch {
+	case at.IsValid():
+		return at.String(), "The device dials " + at.String() + ", which works at home only." + fix
+	case d.Cell.Mode == config.Trial:
+		return "127.0.0.1", "The device dials 127.0.0.1, which works on this machine only." + fix
+	}
+	return "", ""
 }
 
 // writable says whether a configuration for peer can be written at all, before
@@ -327,12 +355,14 @@ func (a *API) removePeer(ctx context.Context, in *struct {
 
 // Dialled is how the device shall reach the cell.
 type Dialled struct {
+	Client
 	Endpoint string `query:"endpoint" maxLength:"260" doc:"host:port that the device dials; default: wireguard.endpoint"`
 }
 
 // conf writes the configuration of a peer with the keys of the vault.
-func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
+func (a *API) conf(ctx context.Context, name string, in Dialled) (string, error) {
 	doc := a.Store.Resolved()
+	endpoint, _ := dialled(doc, in.Endpoint, in.Host)
 	p, err := peerFor(doc, callerOf(ctx), name, true)
 	if err != nil {
 		return "", err
@@ -362,7 +392,7 @@ func (a *API) peerConfig(ctx context.Context, in *struct {
 	OnePeer
 	Dialled
 }) (*text, error) {
-	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
+	conf, err := a.conf(ctx, in.Peer, in.Dialled)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +403,7 @@ func (a *API) peerQR(ctx context.Context, in *struct {
 	OnePeer
 	Dialled
 }) (*text, error) {
-	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
+	conf, err := a.conf(ctx, in.Peer, in.Dialled)
 	if err != nil {
 		return nil, err
 	}

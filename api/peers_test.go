@@ -70,10 +70,32 @@ func TestAFailedPeerLeavesNoKey(t *testing.T) {
 	if secrets, err := h.deps.Vault.List(); err != nil || len(secrets) != 0 {
 		t.Errorf("secrets were left in the vault: %v, %v", secrets, err)
 	}
-	alice.do("DELETE", "/api/config/value?path=wireguard.endpoint", nil).want(t, 200, nil)
-	e := alice.do("POST", "/api/peers", `{"name":"laptop"}`).problem(t, 422)
+	e := alice.do("POST", "/api/peers", `{"name":"laptop","endpoint":"no such thing"}`).problem(t, 422)
 	if e.Errors[0].Path != "endpoint" || h.deps.Store.Current().Peer("laptop") != nil {
-		t.Errorf("without an endpoint: %+v", e)
+		t.Errorf("with a bad endpoint: %+v", e)
+	}
+}
+
+func TestADeviceDialsWhatIsKnown(t *testing.T) {
+	lan := config.Network{LAN: config.Interface{Name: "eth0", Address: netip.MustParsePrefix("192.168.1.5/24")}}
+	for name, tt := range map[string]struct {
+		doc         config.Document
+		given, host string
+		want        string
+		noted       bool
+	}{
+		"given":          {config.Document{}, "a.example", "", "a.example", false},
+		"set":            {config.Document{WireGuard: config.WireGuard{Endpoint: "b.example"}}, "", "", "", false},
+		"LAN":            {config.Document{Network: lan}, "", "192.168.9.9:8081", "192.168.1.5", true},
+		"as the browser": {config.Document{}, "", "192.168.9.9:8081", "192.168.9.9", true},
+		"a name":         {config.Document{}, "", "home.oak.home.arpa", "", false},
+		"loopback":       {config.Document{}, "", "127.0.0.1:8081", "", false},
+		"trial":          {config.Document{Cell: config.Cell{Mode: config.Trial}}, "", "cell", "127.0.0.1", true},
+	} {
+		got, note := dialled(&tt.doc, tt.given, tt.host)
+		if got != tt.want || (note != "") != tt.noted {
+			t.Errorf("%s: %q, %q", name, got, note)
+		}
 	}
 }
 

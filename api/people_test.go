@@ -160,6 +160,9 @@ func TestTokensNeverHaveMoreRightsThanTheirUser(t *testing.T) {
 	bot.do("GET", "/api/config", nil).problem(t, 403)
 	bot.do("POST", "/api/auth/logout", nil).problem(t, 409)
 
+	// Nor does it open other doors.
+	bot.do("POST", "/api/users/bob/app-passwords", `{"label":"mail","scopes":["mail"]}`).problem(t, 403)
+
 	// A token with fewer rights cannot make one with more.
 	h.as("alice").do("POST", "/api/tokens", `{"label":"reader","role":"viewer"}`).want(t, 201, &out)
 	reader := &agent{h: h, bearer: out.Secret}

@@ -51,6 +51,7 @@ type PeerEdit struct {
 type PeerOutcome struct {
 	Peer   *Peer  `json:"peer,omitempty"`
 	Config string `json:"config,omitempty" doc:"The .conf for wg-quick and the apps"`
+	Note   string `json:"note,omitempty" doc:"What the owner should know of the .conf"`
 	Outcome
 }
 

@@ -84,10 +84,12 @@ type Email struct {
 
 // A Mailbox is all mail of one person.
 type Mailbox struct {
-	User     string `json:"user"`
-	Messages int    `json:"messages"`
-	Unseen   int    `json:"unseen"`
-	Bytes    int64  `json:"bytes"`
+	User      string `json:"user"`
+	Messages  int    `json:"messages"`
+	Unseen    int    `json:"unseen"`
+	Bytes     int64  `json:"bytes" doc:"Of the messages"`
+	DiskBytes int64  `json:"diskBytes" doc:"Of all bodies on disk, those of deleted messages too"`
+	Suspended bool   `json:"suspended" doc:"Of somebody who was disabled or removed"`
 }
 
 // Calendar lists calendars and address books.
