@@ -65,12 +65,12 @@ func (q *request) readMake(root *node, c *collection) (patch, error) {
 	if root.name != want {
 		return patch{}, badXML("its root is not " + want.Local)
 	}
-	k, marker := kindCalendar, cal("calendar")
+	marker := cal("calendar")
 	if c.Shelf == shelfContacts {
-		k, marker = kindBook, card("addressbook")
+		marker = card("addressbook")
 	}
 	var bad error
-	p := q.readPatch(root, k, func(n *node) bool {
+	p := q.readPatch(root, func(n *node) bool {
 		switch n.name {
 		case dav("resourcetype"):
 			for t := range n.elements {

@@ -57,11 +57,13 @@ func (e *refusal) write(w http.ResponseWriter) {
 	defer x.free()
 	x.start()
 	x.openRoot(dav("error"))
-	x.open(e.cond)
-	if e.href != "" {
-		x.element(dav("href"), e.href)
+	if e.href == "" {
+		x.empty(e.cond)
+	} else {
+		x.open(e.cond)
+		x.href(e.href)
+		x.close(e.cond)
 	}
-	x.close(e.cond)
 	x.element(xml.Name{Space: nsPIC, Local: "message"}, e.text)
 	x.close(dav("error"))
 	h.Set("Content-Type", `application/xml; charset="utf-8"`)

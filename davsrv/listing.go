@@ -44,7 +44,7 @@ func readFolder(root *os.Root, dir string, emit func([]*fileInfo) error) error {
 		}
 		var batch []*fileInfo
 		for _, n := range names {
-			if dir == "." && n == stagingName {
+			if dir == "." && n == stagingName || checkSegment(n) != nil {
 				continue
 			}
 			f, err := stat(sub, n)

@@ -9,15 +9,16 @@ import (
 )
 
 // A patch is what a PROPPATCH, MKCALENDAR or extended MKCOL wants to set: the
-// changes in document order, and which of them are refused.
+// changes in document order, and which of them are refused: what the server
+// computes anywhere can be set nowhere.
 type patch struct {
 	changes []propChange
 	refused map[xml.Name]bool
 }
 
-// readPatch collects the DAV:set and DAV:remove of a request's root element for
-// a resource of kind k. Names in aside are handed to the callback instead.
-func (q *request) readPatch(root *node, k kind, aside func(*node) bool) patch {
+// readPatch collects the DAV:set and DAV:remove of a request's root element,
+// without the properties that aside takes.
+func (q *request) readPatch(root *node, aside func(*node) bool) patch {
 	p := patch{refused: make(map[xml.Name]bool)}
 	lang := langOf(root)
 	for op := range root.elements {
@@ -37,7 +38,7 @@ func (q *request) readPatch(root *node, k kind, aside func(*node) bool) patch {
 					inherit(n, langOf(prop), langOf(op), lang)
 					c = setNode(n)
 				}
-				if live, ok := q.s.live[n.name]; ok && live.guarded && live.on&k != 0 {
+				if live, ok := q.s.live[n.name]; ok && live.guarded {
 					p.refused[n.name] = true
 				}
 				p.changes = append(p.changes, c)
@@ -102,7 +103,7 @@ func (q *request) proppatch() error {
 	if r.place() == "" {
 		return refuse(http.StatusForbidden, "The properties of this resource cannot be changed.")
 	}
-	p := q.readPatch(root, r.kind, nil)
+	p := q.readPatch(root, nil)
 	var sizes *refusal
 	if len(p.refused) == 0 {
 		err := q.apply(r, p.changes)

@@ -16,7 +16,7 @@ const (
 	maxInterval  = 10_000
 	maxTimes     = 100    // BYHOUR times BYMINUTE times BYSECOND
 	maxInstances = 20_000 // looked at in one evaluation
-	expandFor    = 50 * time.Millisecond
+	expandFor    = 100 * time.Millisecond
 	expandAtOnce = 4
 )
 

@@ -79,7 +79,8 @@ func parseTarget(escaped string) (target, error) {
 }
 
 // checkSegment refuses names that are no names: empty, dots, with a slash or a
-// control character, or too long.
+// control character, or too long. Backslashes go as well: they would be
+// separators on the Windows machine that a folder is synced to.
 func checkSegment(s string) error {
 	switch {
 	case s == "" || s == "." || s == "..":
@@ -88,8 +89,8 @@ func checkSegment(s string) error {
 		return refuse(http.StatusRequestURITooLong, "A name in the path is longer than 255 bytes.")
 	}
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == 0x7f || c == '/' {
-			return refuse(http.StatusBadRequest, "A name in the path has a slash or control character.")
+		if c := s[i]; c < ' ' || c == 0x7f || c == '/' || c == '\\' {
+			return refuse(http.StatusBadRequest, "A name in the path has a slash, backslash or control character.")
 		}
 	}
 	return nil

@@ -185,9 +185,12 @@ func (x *xmlReader) startElement(t xml.StartElement) error {
 	for _, a := range t.Attr {
 		switch {
 		case a.Name.Space == "" && a.Name.Local == "xmlns":
+			if a.Value == nsXML || a.Value == "http://www.w3.org/2000/xmlns/" {
+				return badXML("a reserved namespace is declared")
+			}
 			x.bound = append(x.bound, binding{"", a.Value})
 		case a.Name.Space == "xmlns":
-			if a.Value == "" || a.Name.Local == "xmlns" || (a.Name.Local == "xml") != (a.Value == nsXML) {
+			if a.Value == "" || a.Name.Local == "xmlns" || a.Value == "http://www.w3.org/2000/xmlns/" || (a.Name.Local == "xml") != (a.Value == nsXML) {
 				return badXML("the namespace prefix " + a.Name.Local + " is declared wrongly")
 			}
 			x.bound = append(x.bound, binding{a.Name.Local, a.Value})
@@ -235,11 +238,14 @@ func (x *xmlReader) endElement(t xml.EndElement) error {
 // resolve replaces the prefix of a name by its namespace. The default namespace
 // holds for elements, not for attributes.
 func (x *xmlReader) resolve(n xml.Name, element bool) (xml.Name, error) {
-	if n.Local == "" {
-		return n, badXML("a name is empty")
+	if n.Local == "" || strings.Contains(n.Local, ":") {
+		return n, badXML("a name is empty or has a stray colon")
 	}
 	if n.Space == "" && !element {
 		return n, nil
+	}
+	if n.Space == "xml" && element {
+		return n, badXML("the prefix xml is not for elements")
 	}
 	if n.Space == "xml" {
 		return xml.Name{Space: nsXML, Local: n.Local}, nil
