@@ -23,14 +23,13 @@ func (a *API) authRoutes() {
 type Client struct {
 	UserAgent string `header:"User-Agent" hidden:"true"`
 	From      netip.Addr
-	Host      string // as the browser calls the cell
 	TLS       bool
 }
 
 // Resolve is how huma fills in what is not a parameter.
 func (c *Client) Resolve(hc huma.Context) []error {
 	r, _ := humago.Unwrap(hc)
-	c.From, c.Host, c.TLS = remote(r), r.Host, r.TLS != nil
+	c.From, c.TLS = remote(r), r.TLS != nil
 	return nil
 }
 

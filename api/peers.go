@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"pic/api/wire"
 	"pic/core/config"
@@ -140,7 +138,6 @@ type peerOutcome struct {
 // If that fails the keys are thrown away again.
 func (a *API) addPeer(ctx context.Context, in *struct {
 	Changing
-	Client
 	Body wire.NewPeer
 }) (*peerOutcome, error) {
 	c, n := callerOf(ctx), in.Body
@@ -158,8 +155,7 @@ func (a *API) addPeer(ctx context.Context, in *struct {
 	if peer.PublicKey == "" {
 		keys.Private, peer.PublicKey = netstack.NewKey()
 	}
-	endpoint, note := dialled(a.Store.Resolved(), n.Endpoint, in.Host)
-	if err := a.writable(peer, endpoint, keys); err != nil {
+	if err := a.writable(peer, n.Endpoint, keys); err != nil {
 		return nil, wrong("endpoint", err.Error())
 	}
 	forget := func() {}
@@ -178,9 +174,9 @@ func (a *API) addPeer(ctx context.Context, in *struct {
 		forget()
 		return nil, err
 	}
-	body := wire.PeerOutcome{Outcome: out, Note: note}
+	body := wire.PeerOutcome{Outcome: out, Note: a.note(n.Endpoint)}
 	if !in.DryRun {
-		if body.Config, err = netstack.PeerConfig(a.Store.Resolved(), n.Name, endpoint, keys); err != nil {
+		if body.Config, err = netstack.PeerConfig(a.Store.Resolved(), n.Name, n.Endpoint, keys); err != nil {
 			return nil, err
 		}
 		body.Peer = a.shown(n.Name)
@@ -188,28 +184,13 @@ func (a *API) addPeer(ctx context.Context, in *struct {
 	return &peerOutcome{etag(out.Revision), body}, nil
 }
 
-// dialled is what a device shall dial where nobody says: the cell's address on
-// the LAN, or where the browser found the cell, or in a trial this machine. note
-// warns that it does not work from everywhere.
-func dialled(d *config.Document, given, host string) (endpoint, note string) {
-	if given != "" || d.WireGuard.Endpoint != "" {
-		return given, ""
+// note warns of an endpoint that nobody chose: it is the cell's address at home.
+func (a *API) note(given string) string {
+	if given != "" || a.Store.Current().WireGuard.Endpoint != "" {
+		return ""
 	}
-	const fix = " Set wireguard.endpoint to the cell's public name or address, then make the file anew."
-	at := d.Network.LAN.Address.Addr()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && !a.IsLoopback() && !at.IsValid() {
-		at = a
-	}
-	switch {
-	case at.IsValid():
-		return at.String(), "The device dials " + at.String() + ", which works at home only." + fix
-	case d.Cell.Mode == config.Trial:
-		return "127.0.0.1", "The device dials 127.0.0.1, which works on this machine only." + fix
-	}
-	return "", ""
+	return "The device dials " + a.Store.Resolved().WireGuard.Endpoint + ", which works at home only. " +
+		"Set wireguard.endpoint to the cell's public name or address, then make the file anew."
 }
 
 // writable says whether a configuration for peer can be written at all, before
@@ -355,14 +336,12 @@ func (a *API) removePeer(ctx context.Context, in *struct {
 
 // Dialled is how the device shall reach the cell.
 type Dialled struct {
-	Client
 	Endpoint string `query:"endpoint" maxLength:"260" doc:"host:port that the device dials; default: wireguard.endpoint"`
 }
 
 // conf writes the configuration of a peer with the keys of the vault.
-func (a *API) conf(ctx context.Context, name string, in Dialled) (string, error) {
+func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
 	doc := a.Store.Resolved()
-	endpoint, _ := dialled(doc, in.Endpoint, in.Host)
 	p, err := peerFor(doc, callerOf(ctx), name, true)
 	if err != nil {
 		return "", err
@@ -392,7 +371,7 @@ func (a *API) peerConfig(ctx context.Context, in *struct {
 	OnePeer
 	Dialled
 }) (*text, error) {
-	conf, err := a.conf(ctx, in.Peer, in.Dialled)
+	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -403,7 +382,7 @@ func (a *API) peerQR(ctx context.Context, in *struct {
 	OnePeer
 	Dialled
 }) (*text, error) {
-	conf, err := a.conf(ctx, in.Peer, in.Dialled)
+	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -76,26 +76,19 @@ func TestAFailedPeerLeavesNoKey(t *testing.T) {
 	}
 }
 
-func TestADeviceDialsWhatIsKnown(t *testing.T) {
-	lan := config.Network{LAN: config.Interface{Name: "eth0", Address: netip.MustParsePrefix("192.168.1.5/24")}}
-	for name, tt := range map[string]struct {
-		doc         config.Document
-		given, host string
-		want        string
-		noted       bool
-	}{
-		"given":          {config.Document{}, "a.example", "", "a.example", false},
-		"set":            {config.Document{WireGuard: config.WireGuard{Endpoint: "b.example"}}, "", "", "", false},
-		"LAN":            {config.Document{Network: lan}, "", "192.168.9.9:8081", "192.168.1.5", true},
-		"as the browser": {config.Document{}, "", "192.168.9.9:8081", "192.168.9.9", true},
-		"a name":         {config.Document{}, "", "home.oak.home.arpa", "", false},
-		"loopback":       {config.Document{}, "", "127.0.0.1:8081", "", false},
-		"trial":          {config.Document{Cell: config.Cell{Mode: config.Trial}}, "", "cell", "127.0.0.1", true},
-	} {
-		got, note := dialled(&tt.doc, tt.given, tt.host)
-		if got != tt.want || (note != "") != tt.noted {
-			t.Errorf("%s: %q, %q", name, got, note)
-		}
+func TestAnEndpointThatNobodyChoseIsNoted(t *testing.T) {
+	h := newHousehold(t)
+	alice := h.as("alice")
+	alice.do("DELETE", "/api/config/value?path=wireguard.endpoint", nil).want(t, 200, nil)
+	var out wire.PeerOutcome
+	alice.do("POST", "/api/peers", `{"name":"laptop"}`).want(t, 200, &out)
+	if !strings.Contains(out.Note, "127.0.0.1:51820") || !strings.Contains(out.Config, "Endpoint = 127.0.0.1:51820") {
+		t.Errorf("note %q\n%s", out.Note, out.Config)
+	}
+	out = wire.PeerOutcome{}
+	alice.do("POST", "/api/peers", `{"name":"phone","endpoint":"vpn.example.org"}`).want(t, 200, &out)
+	if out.Note != "" {
+		t.Errorf("note %q", out.Note)
 	}
 }
 
