@@ -257,7 +257,7 @@ func TestIntermediateIsTheLast(t *testing.T) {
 	if !i.MaxPathLenZero || i.MaxPathLen != 0 || !i.IsCA || !i.PermittedDNSDomainsCritical {
 		t.Errorf("path length %d, constraints critical: %v", i.MaxPathLen, i.PermittedDNSDomainsCritical)
 	}
-	if r := s.live.Load().auth.root; !slices.Equal(r.PermittedDNSDomains, []string{"oak.home.arpa"}) || len(r.PermittedIPRanges) != len(permitted) {
+	if r := s.live.Load().auth.root; !slices.Equal(r.PermittedDNSDomains, []string{"oak.home.arpa", "localhost"}) || len(r.PermittedIPRanges) != len(permitted) {
 		t.Errorf("the root permits %v and %v", r.PermittedDNSDomains, r.PermittedIPRanges)
 	}
 	if r, ok := s.Root(); !ok || time.Until(r.NotAfter) < 10*365*24*time.Hour {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,7 +128,7 @@ func (i *issuer) Issue(ctx context.Context, req *x509.CertificateRequest) (*cert
 // subjects returns what the certificate kept under name carries.
 func (c Config) subjects(name string) (subjects, bool) {
 	if name == c.Domain {
-		return subjects{c.Names, c.Addresses}, true
+		return subjects{append(slices.Clone(c.Names), local), c.Addresses}, true
 	}
 	for _, h := range c.Hosts {
 		if h == name {

@@ -33,11 +33,16 @@ func private(a netip.Addr) bool {
 	return false
 }
 
+// local is the one name outside of the domain that the cell's own certificate
+// carries: programs on the cell's host reach it there. It means the reader's own
+// machine everywhere (RFC 6761 §6.3).
+const local = "localhost"
+
 // constrain limits a CA certificate to domain and private addresses, for mail
 // addresses and URIs too.
 func constrain(t *x509.Certificate, domain string) {
 	t.PermittedDNSDomainsCritical = true
-	t.PermittedDNSDomains = []string{domain}
+	t.PermittedDNSDomains = []string{domain, local}
 	t.PermittedEmailAddresses = []string{domain, "." + domain}
 	t.PermittedURIDomains = []string{domain, "." + domain}
 	for _, p := range permitted {
