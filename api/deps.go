@@ -30,6 +30,7 @@ type Deps struct {
 	Network VPN
 	DNS     DNS
 	DHCP    DHCP
+	NTP     NTP
 	Mail    Mail
 	Proxy   Proxy
 	DAV     DAV

@@ -30,6 +30,7 @@ import (
 	"pic/dnssrv"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/ntpsrv"
 	"pic/proxy"
 )
 
@@ -76,7 +77,7 @@ func newHousehold(t *testing.T) *household {
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
 		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
-		Units: h.units, Network: someNetwork{}, DNS: someDNS{}, DHCP: someDHCP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Units: h.units, Network: someNetwork{}, DNS: someDNS{}, DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
 	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)
@@ -162,6 +163,14 @@ func (someDHCP) Release(_ context.Context, a netip.Addr) error {
 }
 
 func (someDHCP) Usage() (used, size int) { return 1, 101 }
+
+type someNTP struct{}
+
+func (someNTP) Status() ntpsrv.Status   { return ntpsrv.Status{Stratum: 3, Source: "time.example"} }
+func (someNTP) Served() ntpsrv.Counters { return ntpsrv.Counters{Answered: 5} }
+func (someNTP) Sources() []ntpsrv.SourceStatus {
+	return []ntpsrv.SourceStatus{{Source: "time.example", State: "used", Reach: 1, Polled: time.Unix(1e9, 0)}}
+}
 
 type someMail struct{}
 

@@ -12,6 +12,7 @@ import (
 	"pic/core/config"
 	"pic/dhcpsrv"
 	"pic/dnssrv"
+	"pic/ntpsrv"
 	"pic/proxy"
 )
 
@@ -29,6 +30,13 @@ type DHCP interface {
 	Usage() (used, size int)
 }
 
+// NTP is the time server.
+type NTP interface {
+	Status() ntpsrv.Status
+	Sources() []ntpsrv.SourceStatus
+	Served() ntpsrv.Counters
+}
+
 // Proxy is the reverse proxy.
 type Proxy interface {
 	Routes() []proxy.RouteStatus
@@ -41,6 +49,7 @@ func (a *API) networkRoutes() {
 	route(a, Viewers, "GET /api/dhcp", "The address server and its pool", a.dhcp)
 	route(a, Viewers, "GET /api/dhcp/leases", "The addresses that devices have", a.leases)
 	route(a, Admins, "DELETE /api/dhcp/leases/{address}", "Forget a lease; the device asks anew", a.release)
+	route(a, Viewers, "GET /api/ntp", "The time server and what it compares its clock with", a.ntp)
 	route(a, Viewers, "GET /api/routing", "Where requests and packets go", a.routing)
 	route(a, Viewers, "GET /api/cells", "The other cells that this one trusts", a.cells)
 }
@@ -145,6 +154,26 @@ func (a *API) release(ctx context.Context, in *struct {
 	}
 	a.tell(ctx, "lease.released", in.Address.String(), "the lease of "+in.Address.String()+" was forgotten by hand")
 	return nil, nil
+}
+
+func (a *API) ntp(context.Context, *struct{}) (*struct{ Body wire.NTP }, error) {
+	st, n := a.NTP.Status(), a.NTP.Served()
+	out := wire.NTP{
+		Enabled: config.On(a.Store.Resolved().NTP.Enabled), Stratum: st.Stratum, Leap: st.Leap, Synchronised: st.Clock.Synchronised,
+		Source: st.Source, OffsetSeconds: st.Offset.Seconds(), DispersionSeconds: st.Dispersion.Seconds(),
+		Served: n.Answered, Refused: n.Refused + n.Limited, Sources: []wire.TimeSource{},
+	}
+	for _, s := range a.NTP.Sources() {
+		w := wire.TimeSource{
+			Name: s.Source, Address: s.Address, State: string(s.State), Selected: s.Selected, Stratum: s.Stratum, Reach: s.Reach,
+			OffsetSeconds: s.Offset.Seconds(), DelaySeconds: s.Delay.Seconds(), JitterSeconds: s.Jitter.Seconds(), Error: s.Error,
+		}
+		if s.Reach&1 != 0 {
+			w.LastSeen = s.Polled
+		}
+		out.Sources = append(out.Sources, w)
+	}
+	return &struct{ Body wire.NTP }{out}, nil
 }
 
 func (a *API) routing(context.Context, *struct{}) (*struct{ Body wire.Routing }, error) {

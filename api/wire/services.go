@@ -53,6 +53,35 @@ type DNSAnswer struct {
 	DurationMs    float64     `json:"durationMs"`
 }
 
+// NTP is the time server and what it compares its clock with.
+type NTP struct {
+	Enabled           bool         `json:"enabled"`
+	Stratum           uint8        `json:"stratum" doc:"As told to clients; 0 while nothing is served"`
+	Leap              uint8        `json:"leap" doc:"0 none, 1 a second more at the end of the month, 2 one less, 3 not to be relied on"`
+	Synchronised      bool         `json:"synchronised" doc:"The host's kernel says that somebody keeps its clock right"`
+	Source            string       `json:"source,omitempty" doc:"The source that is believed"`
+	OffsetSeconds     float64      `json:"offsetSeconds" doc:"How far the clock is off, by that source"`
+	DispersionSeconds float64      `json:"dispersionSeconds" doc:"How far off the cell says that it may be"`
+	Served            uint64       `json:"served" doc:"Queries answered since the start"`
+	Refused           uint64       `json:"refused" doc:"Queries refused or limited since the start"`
+	Sources           []TimeSource `json:"sources"`
+}
+
+// A TimeSource is another time server.
+type TimeSource struct {
+	Name          string    `json:"name"`
+	Address       string    `json:"address,omitempty"`
+	State         string    `json:"state"`
+	Selected      bool      `json:"selected"`
+	OffsetSeconds float64   `json:"offsetSeconds"`
+	DelaySeconds  float64   `json:"delaySeconds"`
+	JitterSeconds float64   `json:"jitterSeconds"`
+	Stratum       uint8     `json:"stratum"`
+	Reach         uint8     `json:"reach" doc:"The last eight polls, a bit each"`
+	LastSeen      time.Time `json:"lastSeen,omitzero"`
+	Error         string    `json:"error,omitempty"`
+}
+
 // DHCP is the address server and its pool.
 type DHCP struct {
 	Enabled   bool       `json:"enabled"`
