@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/smtp"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -78,8 +77,7 @@ func TestFiftyKillsLoseNothingAcknowledged(t *testing.T) {
 		for w := range 3 {
 			write(ctx, &wg, func(n int) error {
 				key := fmt.Sprintf("mail-%d-%d-%d", round, w, n)
-				err := smtp.SendMail("127.0.0.1:10025", nil, "bob@example.com", []string{"alice@oak.home.arpa"},
-					[]byte("Subject: "+key+"\r\n\r\n"+strings.Repeat(key+"\r\n", 50)))
+				err := send("127.0.0.1:10025", key, strings.Repeat(key+"\r\n", 50))
 				if err == nil {
 					l.note(l.mails, key)
 				}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/smtp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,6 +67,7 @@ func newCell(t *testing.T, host *nettest.Host, setup ...string) *cell {
 	if err := os.WriteFile(pw, []byte(password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.stop)
 	args := []string{"setup", "--data", c.dir, "--name", "oak", "--domain", "oak.home.arpa", "--admin", "alice", "--password-file", pw}
 	if out, err := host.Command(bin, append(args, setup...)...).CombinedOutput(); err != nil {
 		t.Fatalf("setup: %v\n%s", err, out)
@@ -92,23 +94,27 @@ func (c *cell) start() {
 	if err := c.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	cmd, out := c.cmd, c.out
-	c.t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		done := make(chan struct{})
-		go func() { cmd.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(20 * time.Second):
-			cmd.Process.Kill()
-			<-done
-			c.t.Error("the cell did not stop in 20 s")
-		}
-		if c.t.Failed() {
-			c.t.Logf("the cell wrote:\n%s", tail(out.String(), 60))
-		}
-	})
 	c.waitReady()
+}
+
+// stop ends the cell as systemd would, and shows what it wrote if the test failed.
+func (c *cell) stop() {
+	if c.cmd == nil {
+		return
+	}
+	c.cmd.Process.Signal(os.Interrupt)
+	done := make(chan struct{})
+	go func() { c.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		c.cmd.Process.Kill()
+		<-done
+		c.t.Error("the cell did not stop in 20 s")
+	}
+	if c.t.Failed() {
+		c.t.Logf("the cell wrote:\n%s", tail(c.out.String(), 60))
+	}
 }
 
 func (c *cell) waitReady() {
@@ -199,4 +205,31 @@ func try(t *testing.T, name string, args ...string) (string, error) {
 func tail(s string, n int) string {
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// send hands a message to alice over SMTP, as a stranger would, and returns once
+// it is acknowledged.
+func send(addr, subject, text string) error {
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	s, err := smtp.NewClient(conn, "localhost")
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Mail("bob@example.com"); err != nil {
+		return err
+	}
+	if err := s.Rcpt("alice@oak.home.arpa"); err != nil {
+		return err
+	}
+	w, err := s.Data()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Subject: %s\r\n\r\n%s", subject, text)
+	return w.Close() // the 250 is read here
 }

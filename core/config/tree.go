@@ -144,17 +144,16 @@ func put(parent any, key string, v any, path string) (any, error) {
 		p[key] = v
 		return p, nil
 	case []any:
+		_, err := strconv.Atoi(key)
+		if m, ok := v.(map[string]any); ok && m["name"] == nil && err != nil {
+			m["name"] = key // the path says it
+		}
 		if i := index(p, key); i >= 0 {
 			p[i] = v
 			return p, nil
 		}
 		if n, err := strconv.Atoi(key); err == nil && n != len(p) {
 			return nil, &FieldError{path, fmt.Sprintf("the list has %d entries; the next one is %d", len(p), len(p))}
-		}
-		if m, ok := v.(map[string]any); ok && m["name"] == nil {
-			if _, err := strconv.Atoi(key); err != nil {
-				m["name"] = key
-			}
 		}
 		return append(p, v), nil
 	}

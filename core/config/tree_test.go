@@ -28,6 +28,7 @@ func TestGetAndSetByPath(t *testing.T) {
 		"by index":        {"dns.records.0.value", `"192.0.2.10"`, `"192.0.2.10"`},
 		"quoted name":     {`proxy.routes."cam.example.org".access`, `"vpn"`, `"vpn"`},
 		"new element":     {"peers.phone", `{"publicKey":"p","address":"10.64.0.3"}`, `{"address":"10.64.0.3","name":"phone","publicKey":"p"}`},
+		"replaced":        {"peers.laptop", `{"publicKey":"p","address":"10.64.0.9"}`, `{"address":"10.64.0.9","name":"laptop","publicKey":"p"}`},
 		"into no list":    {"mail.aliases.info", `{"to":["alice"]}`, `{"name":"info","to":["alice"]}`},
 		"duration":        {"dhcp.lease", `"1h30m0s"`, `"1h30m0s"`},
 		"prefix":          {"wireguard.subnet", `"10.9.8.0/24"`, `"10.9.8.0/24"`},
