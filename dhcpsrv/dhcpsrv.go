@@ -1,13 +1,26 @@
 // Package dhcpsrv gives the devices of the LAN their addresses (DHCPv4, RFC 2131
 // and the options of RFC 2132).
 //
-// Promises: an acknowledged lease is on stable storage before the ACK leaves, so
-// that after kill -9 or power loss no address is given twice. A device keeps its
-// address for as long as nobody needs it. An address that somebody uses without
-// asking is found by an ARP probe (RFC 5227 §2.1.1) before it is offered, and left alone.
-// Devices that have no address yet are answered by their hardware address, as
-// RFC 2131 §4.1 wants. Names that devices give themselves are published to
-// core/names, below lan.<domain> and below <domain>.
+// Promises:
+//   - An acknowledged lease is on stable storage before the ACK leaves, so that
+//     after kill -9 or power loss no address is given twice. Offers are in memory.
+//   - A device keeps its address for as long as nobody needs it. A reservation
+//     follows the hardware address, whatever identifier the device sends.
+//   - An address that somebody uses without asking is found by an ARP probe (RFC
+//     5227 §2.1.1) before it is offered, and left alone for an hour.
+//   - Devices that have no address yet are answered by their hardware address, as
+//     RFC 2131 §4.1 wants; others from the server's own address.
+//   - Memory is bounded by the size of the pool, and strangers without number can
+//     neither use up the pool by asking nor stop renewals.
+//   - A device cannot take a name from another that has it, nor that of a
+//     reservation. Names are published to core/names, below lan.<domain> and
+//     below <domain>.
+//   - The interface may come late and go; it is served within seconds.
+//   - Leases that the disk damaged do not stop the household: what can be read is
+//     used, the file is kept, and it is told as a problem.
+//
+// Requests are told apart as in RFC 2131 §4.3.2. A device that renews with us
+// what nobody has is believed; one that rebinds unknown is left to its server.
 //
 // Messages are read and written by insomniacslk/dhcp; its server is not used,
 // since it starts a goroutine for each packet without bound and can only
@@ -23,8 +36,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"sync"
@@ -32,7 +45,6 @@ import (
 
 	"pic/core/config"
 	"pic/core/names"
-	"pic/core/service"
 	"pic/core/state/journal"
 )
 
@@ -67,26 +79,6 @@ func From(d *config.Document) Config {
 	return c
 }
 
-// A Lease is an address and who has it.
-type Lease struct {
-	Address  netip.Addr `json:"address"`
-	MAC      string     `json:"mac"`
-	ClientID string     `json:"clientID,omitempty"` // hex, where the device sends one
-	Name     string     `json:"name,omitempty"`     // as the device calls itself, or its reservation
-	Expires  time.Time  `json:"expires"`
-	State    State      `json:"state"`
-	Reserved bool       `json:"reserved,omitempty"`
-}
-
-// State is what an address is used for.
-type State string
-
-const (
-	Leased   State = "leased"
-	Free     State = "free"     // was leased; kept for the device while nobody needs it
-	Declined State = "declined" // found in use by somebody who did not ask
-)
-
 // Names is where the server publishes what devices call themselves.
 type Names interface {
 	Publish(src names.Source, hosts []names.Host) []names.Rejected
@@ -94,24 +86,37 @@ type Names interface {
 
 // A Server answers DHCP clients. Use [New].
 type Server struct {
-	log   *slog.Logger
-	path  string
-	names Names
-	slots chan struct{} // bounds the answers under way
+	// Given, if set before the first Apply, is told of each address that a device
+	// got that did not have it, once the device was told. It must not block.
+	Given func(Lease)
 
-	mu     sync.Mutex
-	conf   Config
-	pool   *pool // nil until the journal was read
-	book   *journal.Log
-	link   *link // nil while not serving
-	wg     sync.WaitGroup
+	log    *slog.Logger
+	path   string
+	names  Names
+	slots  chan struct{} // bounds the answers under way
+	probes chan struct{} // bounds those that wait for the LAN
 	served counters
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	conf    Config
+	pool    *pool // nil until the journal was read
+	book    *journal.Log
+	kept    int64                // size of the journal after it was last rewritten
+	link    *link                // nil while not serving
+	fault   error                // why there is no link
+	strange bool                 // the interface has not got the server's address
+	damaged string               // where a damaged journal was put
+	since   map[string]time.Time // when problems were first seen
 }
 
 // New returns a server that keeps its leases in the folder dir. It serves
 // nothing until the first Apply.
 func New(log *slog.Logger, dir string, n Names) *Server {
-	return &Server{log: log, path: filepath.Join(dir, "leases"), names: n, slots: make(chan struct{}, 128)}
+	return &Server{
+		log: log, path: filepath.Join(dir, "leases"), names: n, since: map[string]time.Time{},
+		slots: make(chan struct{}, maxAnswers), probes: make(chan struct{}, maxProbes),
+	}
 }
 
 // Check reports whether the interface of c is there.
@@ -124,15 +129,13 @@ func (s *Server) Check(_ context.Context, c Config) error {
 }
 
 // Apply makes the server follow c. The socket is opened anew only when the
-// interface, the port or the server's address changed.
+// interface, the port or the server's address changed. An interface that is not
+// there is no error: it is a problem, and served once it appears.
 func (s *Server) Apply(_ context.Context, c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.link != nil && reflect.DeepEqual(c, s.conf) && s.link.alive() {
-		return nil
-	}
 	if c.Interface == "" {
-		s.drop()
+		s.drop(nil)
 		s.conf = c
 		s.publish()
 		return nil
@@ -141,20 +144,46 @@ func (s *Server) Apply(_ context.Context, c Config) error {
 		return err
 	}
 	if s.link == nil || !s.link.alive() || s.conf.Interface != c.Interface || s.conf.Port != c.Port || s.conf.Server != c.Server {
-		l, err := openLink(c, s.log)
-		if err != nil {
+		l, err := openLink(c)
+		if err != nil && !errors.Is(err, errNoInterface) {
 			return err
 		}
-		s.drop()
-		s.link = l
-		s.wg.Go(func() { s.serve(l) })
-		s.wg.Go(l.listenARP)
-		s.log.Info("serving", "interface", c.Interface, "first", c.First, "last", c.Last)
+		s.drop(err)
+		s.follow(c)
+		s.attach(l)
+		return nil
+	}
+	s.follow(c)
+	return nil
+}
+
+// follow makes the pool follow c. The caller holds mu.
+func (s *Server) follow(c Config) {
+	if !reflect.DeepEqual(c, s.conf) || !reflect.DeepEqual(c, s.pool.conf) {
+		s.pool.configure(c)
 	}
 	s.conf = c
-	s.pool.configure(c)
 	s.publish()
-	return nil
+}
+
+// attach begins to serve a link, if there is one. The caller holds mu.
+func (s *Server) attach(l *link) {
+	if l == nil {
+		s.log.Warn("cannot serve yet", "interface", s.conf.Interface, "err", s.fault)
+		return
+	}
+	s.link, s.fault, s.strange = l, nil, !l.hasAddress()
+	s.wg.Go(func() { s.serve(l) })
+	s.wg.Go(l.listenARP)
+	s.log.Info("serving", "interface", s.conf.Interface, "first", s.conf.First, "last", s.conf.Last)
+}
+
+// drop closes the sockets, for a reason or none. The caller holds mu.
+func (s *Server) drop(why error) {
+	if s.link != nil {
+		s.link.close()
+	}
+	s.link, s.fault, s.strange = nil, why, false
 }
 
 // open reads the leases. The caller holds mu.
@@ -162,59 +191,101 @@ func (s *Server) open() error {
 	if s.book != nil {
 		return nil
 	}
-	p := newPool()
-	now := time.Now()
-	book, err := journal.Open(s.path, func(rec []byte) error { return p.replay(now, rec) })
+	var recs []record
+	replay := func(b []byte) error {
+		r, err := decode(b)
+		recs = append(recs, r)
+		return err
+	}
+	book, err := journal.Open(s.path, replay)
+	var damage *journal.DamageError
+	if errors.As(err, &damage) {
+		// A household without DHCP is worse off than one whose devices get new
+		// addresses, each of which is looked for in the LAN before.
+		aside := fmt.Sprintf("%s.damaged-%d", s.path, time.Now().Unix())
+		if err := os.Rename(s.path, aside); err != nil {
+			return fmt.Errorf("moving damaged leases away: %w", err)
+		}
+		s.log.Error("leases are damaged", "kept", aside, "read", len(recs), "err", err)
+		s.damaged = aside
+		book, err = journal.Open(s.path, func([]byte) error { return nil })
+	}
 	if err != nil {
 		return fmt.Errorf("reading the leases: %w", err)
 	}
-	s.book, s.pool = book, p
-	return nil
-}
-
-// drop closes the sockets. The caller holds mu.
-func (s *Server) drop() {
-	if s.link != nil {
-		s.link.close()
-		s.link = nil
+	s.book, s.pool = book, newPool()
+	s.pool.load(time.Now(), recs)
+	s.kept = 0
+	if damage == nil {
+		return nil
 	}
+	return book.Rewrite(context.Background(), func(emit func([]byte) error) error {
+		for _, b := range s.pool.byAddr {
+			if err := emit(b.encode()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// Run serves until ctx is done, or the interface is gone.
+// every is how often it is looked for what time brings.
+const every = 2 * time.Second
+
+// Run serves until ctx is done.
 func (s *Server) Run(ctx context.Context) error {
-	tick := time.NewTicker(2 * time.Second)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var err error
-	for err == nil {
+	for {
 		select {
 		case <-ctx.Done():
 			return s.stop()
 		case <-tick.C:
-			err = s.look()
+			s.look()
 		}
 	}
-	return errors.Join(err, s.stop())
 }
 
-// look does what time brings: leases end, interfaces vanish.
-func (s *Server) look() error {
+// look does what time brings: leases end, interfaces vanish and appear.
+func (s *Server) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.link == nil {
-		return nil
-	}
-	if !s.link.alive() {
-		return fmt.Errorf("the interface %s is gone or was made anew", s.conf.Interface)
+	defer s.remember()
+	if s.conf.Interface == "" || s.pool == nil {
+		return
 	}
 	if s.pool.expire(time.Now()) {
 		s.publish()
 	}
-	return nil
+	if s.link != nil && !s.link.alive() {
+		s.log.Warn("interface is gone or was made anew", "interface", s.conf.Interface)
+		s.drop(errNoInterface)
+	}
+	if s.link != nil {
+		s.strange = !s.link.hasAddress()
+		return
+	}
+	l, err := openLink(s.conf)
+	if err != nil {
+		s.fault = err
+		return
+	}
+	s.attach(l)
+}
+
+// remember notes when problems came up and forgets those that went. The caller
+// holds mu.
+func (s *Server) remember() {
+	now := map[string]time.Time{}
+	for _, p := range s.problems() {
+		now[p.Code] = p.Since
+	}
+	s.since = now
 }
 
 func (s *Server) stop() error {
 	s.mu.Lock()
-	s.drop()
+	s.drop(nil)
 	s.mu.Unlock()
 	s.wg.Wait()
 	s.mu.Lock()
@@ -225,138 +296,4 @@ func (s *Server) stop() error {
 	err := s.book.Close()
 	s.book, s.pool = nil, nil
 	return err
-}
-
-// serve reads messages until the link is closed.
-func (s *Server) serve(l *link) {
-	buf := make([]byte, 4096)
-	for {
-		n, from, err := l.conn.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			s.log.Debug("read failed", "err", err)
-			if !l.alive() {
-				return // Run tells the supervisor
-			}
-			continue
-		}
-		m, err := parse(buf[:n])
-		if err != nil {
-			s.served.bad.Add(1)
-			s.log.Debug("dropped message", "from", from, "err", err)
-			continue
-		}
-		select {
-		case s.slots <- struct{}{}:
-			s.wg.Go(func() {
-				defer func() { <-s.slots }()
-				s.handle(l, m)
-			})
-		default: // clients ask again
-			s.served.dropped.Add(1)
-		}
-	}
-}
-
-// Leases returns what is known of every address, by address.
-func (s *Server) Leases() []Lease {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pool == nil {
-		return nil
-	}
-	return s.pool.leases(time.Now())
-}
-
-// ErrNoLease reports an address that nobody has.
-var ErrNoLease = errors.New("nobody has that address")
-
-// Release ends the lease of an address, or a quarantine. The device does not
-// learn of it and may go on using the address until it renews.
-func (s *Server) Release(ctx context.Context, a netip.Addr) error {
-	s.mu.Lock()
-	if s.pool == nil {
-		s.mu.Unlock()
-		return ErrNoLease
-	}
-	rec, ok := s.pool.forget(a)
-	book := s.book
-	s.publish()
-	s.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("%s: %w", a, ErrNoLease)
-	}
-	return book.Append(ctx, rec)
-}
-
-// publish tells core/names what the devices are called. The caller holds mu.
-func (s *Server) publish() {
-	var hosts []names.Host
-	if s.pool != nil && s.conf.Interface != "" {
-		hosts = s.pool.hosts(time.Now(), s.conf.Domain)
-	}
-	for _, r := range s.names.Publish(names.Leases, hosts) {
-		s.log.Debug("name not published", "name", r.Host.Name, "err", r.Reason)
-	}
-}
-
-// Problems lists what is wrong now.
-func (s *Server) Problems() []service.Problem {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link == nil {
-		return nil
-	}
-	var out []service.Problem
-	if err := s.book.Err(); err != nil {
-		out = append(out, service.Problem{
-			Code: "dhcp/disk-failed", Title: "Leases cannot be saved", Text: err.Error(), Severity: service.Failure,
-			Fix: "Check the disk of the data folder, then restart pic. Until then no new leases are given.",
-		})
-	}
-	if used, size := s.pool.usage(time.Now()); size > 0 && used >= size {
-		out = append(out, service.Problem{
-			Code: "dhcp/pool-full", Title: "All addresses of the LAN are given away", Severity: service.Warning,
-			Text: fmt.Sprintf("%s to %s has %d addresses, and %d are in use.", s.conf.First, s.conf.Last, size, used),
-			Fix:  "Widen dhcp.first and dhcp.last, or shorten dhcp.lease.",
-		})
-	}
-	return out
-}
-
-// Sockets lists what the server listens on.
-func (s *Server) Sockets() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link == nil {
-		return nil
-	}
-	return []string{fmt.Sprintf("udp %s on %s", s.link.conn.LocalAddr(), s.conf.Interface)}
-}
-
-// Facts tells how full the pool is and what was answered.
-func (s *Server) Facts() []service.Fact {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pool == nil {
-		return nil
-	}
-	used, size := s.pool.usage(time.Now())
-	return []service.Fact{
-		{Name: "addresses", Value: fmt.Sprintf("%d of %d in use", used, size)},
-		{Name: "acknowledged", Value: fmt.Sprint(s.served.acked.Load())},
-		{Name: "refused", Value: fmt.Sprint(s.served.refused.Load())},
-	}
-}
-
-// Usage returns how many addresses of the pool are in use, and how many it has.
-func (s *Server) Usage() (used, size int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pool == nil {
-		return 0, 0
-	}
-	return s.pool.usage(time.Now())
 }

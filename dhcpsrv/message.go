@@ -21,6 +21,7 @@ type message struct {
 	want   netip.Addr // option 50, or zero
 	server netip.Addr // option 54, or zero
 	ciaddr netip.Addr // zero if unspecified
+	toAll  bool       // it was sent to all servers, not to us
 }
 
 var (
@@ -116,6 +117,7 @@ func reply(c Config, m *message, kind dhcpv4.MessageType, give netip.Addr) (*dhc
 func configuration(c Config, m *message) []dhcpv4.Modifier {
 	mods := []dhcpv4.Modifier{
 		dhcpv4.WithNetmask(net.CIDRMask(c.Server.Bits(), 32)),
+		dhcpv4.WithOption(dhcpv4.OptBroadcastAddress(broadcastOf(c.Server).AsSlice())),
 	}
 	if c.Router.IsValid() {
 		mods = append(mods, dhcpv4.WithOption(dhcpv4.OptRouter(c.Router.AsSlice())))
@@ -127,6 +129,9 @@ func configuration(c Config, m *message) []dhcpv4.Modifier {
 		}
 		mods = append(mods, dhcpv4.WithOption(dhcpv4.OptDNS(ips...)))
 	}
+	if r := c.named(m.who.mac); r != "" {
+		mods = append(mods, dhcpv4.WithOption(dhcpv4.OptHostName(r)))
+	}
 	if c.NTP.IsValid() && m.IsOptionRequested(dhcpv4.OptionNTPServers) {
 		mods = append(mods, dhcpv4.WithOption(dhcpv4.OptNTPServers(c.NTP.AsSlice())))
 	}
@@ -137,6 +142,16 @@ func configuration(c Config, m *message) []dhcpv4.Modifier {
 		}
 	}
 	return mods
+}
+
+// named is what a device is called by its reservation, if it has one.
+func (c Config) named(mac string) string {
+	for _, r := range c.Reservations {
+		if r.MAC == mac {
+			return r.Name
+		}
+	}
+	return ""
 }
 
 // times are how long the lease lasts and when to renew it (RFC 2131 §4.4.5).

@@ -1,9 +1,11 @@
 package dhcpsrv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -13,6 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
 
 	"pic/core/names"
 	"pic/internal/nettest"
@@ -54,10 +60,13 @@ func home(t *testing.T, devices ...string) (*nettest.Lab, map[string]*nettest.Ho
 }
 
 // start runs a server until the test ends.
-func start(t *testing.T, c Config, dir string) (*Server, *names.Registry) {
+func start(t *testing.T, c Config, dir string, before ...func(*Server)) (*Server, *names.Registry) {
 	t.Helper()
 	reg := names.New(c.Domain)
 	s := New(slog.New(slog.DiscardHandler), dir, reg)
+	for _, f := range before {
+		f(s)
+	}
 	if err := s.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -190,31 +199,260 @@ func TestChangeKeepsTheSocket(t *testing.T) {
 	if err := s.Check(t.Context(), c); err == nil || !strings.Contains(err.Error(), "ip link") {
 		t.Errorf("a missing interface gave %v", err)
 	}
-	if err := s.Apply(t.Context(), c); err == nil {
-		t.Error("followed a missing interface")
+	c.Interface = "lo"
+	if err := s.Apply(t.Context(), c); err == nil || s.link != before {
+		t.Errorf("followed an interface that is no Ethernet: %v", err)
 	}
 	udhcpc(t, h["busy"])
 }
 
-// An interface that goes ends the run with an error, so that the supervisor
-// tries again until it is back.
-func TestVanishedInterfaceEndsTheRun(t *testing.T) {
+// problem reports whether the server has a problem of that code.
+func problem(s *Server, code string) bool {
+	for _, p := range s.Problems() {
+		if p.Code == code && !p.Since.IsZero() && p.Fix != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func TestInterfaceMayComeLateAndGo(t *testing.T) {
 	lab := nettest.New(t)
-	lab.Bridge("sw0").Join(lab.Self(), "lan0", "192.168.7.1/24")
-	s := New(slog.New(slog.DiscardHandler), t.TempDir(), names.New(lan.Domain))
+	sw, busy := lab.Bridge("sw0"), lab.Host("busy")
+	sw.Join(busy, "eth0")
+	s, _ := start(t, lan, t.TempDir())
+	if !problem(s, "dhcp/no-interface") || len(s.Sockets()) != 0 {
+		t.Errorf("without an interface: %v", s.Problems())
+	}
+	sw.Join(lab.Self(), "lan0")
+	nettest.WaitFor(t, 3*every, func() bool { return len(s.Sockets()) == 1 && problem(s, "dhcp/no-address") })
+	lab.Self().Addr("lan0", "192.168.7.1/24")
+	nettest.WaitFor(t, 3*every, func() bool { return len(s.Problems()) == 0 })
+	a := udhcpc(t, busy)
+	lab.Self().Run(t, "ip", "link", "del", "lan0")
+	nettest.WaitFor(t, 3*every, func() bool { return problem(s, "dhcp/no-interface") })
+	sw.Join(lab.Self(), "lan0", "192.168.7.1/24")
+	nettest.WaitFor(t, 3*every, func() bool { return len(s.Problems()) == 0 })
+	if again := udhcpc(t, busy); again != a {
+		t.Errorf("had %s and got %s", a, again)
+	}
+}
+
+// A device is a client made by hand, for what real ones do not do.
+type byHand struct {
+	conn *net.UDPConn
+	raw  *packet.Conn
+	mac  net.HardwareAddr
+}
+
+func newByHand(t *testing.T, h *nettest.Host) *byHand {
+	t.Helper()
+	d := &byHand{}
+	err := h.Do(func() error {
+		card, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		d.mac = card.HardwareAddr
+		if d.raw, err = packet.Listen(card, packet.Raw, unix.ETH_P_IP, nil); err != nil {
+			return err
+		}
+		lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
+			return rc.Control(func(fd uintptr) {
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
+				unix.BindToDevice(int(fd), "eth0")
+			})
+		}}
+		pc, err := lc.ListenPacket(context.Background(), "udp4", ":68")
+		if err == nil {
+			d.conn = pc.(*net.UDPConn)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.conn.Close(); d.raw.Close() })
+	return d
+}
+
+func (d *byHand) send(t *testing.T, b []byte) {
+	t.Helper()
+	if _, err := d.conn.WriteToUDPAddrPort(b, netip.MustParseAddrPort("255.255.255.255:67")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer returns the next frame that holds a message for the transaction.
+func (d *byHand) answer(t *testing.T, xid dhcpv4.TransactionID) (frame []byte, m *dhcpv4.DHCPv4) {
+	t.Helper()
+	d.raw.SetReadDeadline(time.Now().Add(5 * time.Second))
+	buf := make([]byte, 2000)
+	for {
+		n, _, err := d.raw.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n < 42 || buf[23] != unix.IPPROTO_UDP {
+			continue
+		}
+		if m, err := dhcpv4.FromBytes(buf[42:n]); err == nil && m.TransactionID == xid && m.OpCode == dhcpv4.OpcodeBootReply {
+			return buf[:n], m
+		}
+	}
+}
+
+// RFC 2131 §4.1: to the hardware address, unless the client asks for all.
+func TestAnswersGoToTheHardwareAddress(t *testing.T) {
+	_, h := home(t, "hand")
+	start(t, lan, t.TempDir())
+	d := newByHand(t, h["hand"])
+	for name, tt := range map[string]struct {
+		flag func(*dhcpv4.DHCPv4)
+		to   net.HardwareAddr
+		ip   string
+		cut  bool
+	}{
+		"unicast":        {(*dhcpv4.DHCPv4).SetUnicast, d.mac, "", false},
+		"broadcast":      {(*dhcpv4.DHCPv4).SetBroadcast, everyone, "255.255.255.255", false},
+		"without an end": {(*dhcpv4.DHCPv4).SetUnicast, d.mac, "", true},
+	} {
+		m, err := dhcpv4.NewDiscovery(d.mac)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.flag(m)
+		b := m.ToBytes()
+		if tt.cut {
+			b = bytes.TrimRight(b, "\x00")
+			b = b[:len(b)-1]
+		}
+		d.send(t, b)
+		f, r := d.answer(t, m.TransactionID)
+		ip := netip.AddrFrom4([4]byte(f[30:34])).String()
+		if tt.ip == "" {
+			tt.ip = r.YourIPAddr.String()
+		}
+		if !bytes.Equal(f[:6], tt.to) || ip != tt.ip || r.MessageType() != dhcpv4.MessageTypeOffer {
+			t.Errorf("%s: %s to %x, %s", name, r.MessageType(), f[:6], ip)
+		}
+	}
+}
+
+// Strangers without number must not keep who has a lease from renewing, nor cost
+// memory.
+func TestFloodOfStrangersDoesNotStopRenewals(t *testing.T) {
+	_, h := home(t, "busy", "hand")
+	s, _ := start(t, lan, t.TempDir())
+	a := udhcpc(t, h["busy"])
+	d := newByHand(t, h["hand"])
+	stop, flooded := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				flooded <- n
+				return
+			default:
+			}
+			mac := net.HardwareAddr{2, 1, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+			if m, err := dhcpv4.NewDiscovery(mac); err == nil {
+				d.conn.WriteToUDPAddrPort(m.ToBytes(), netip.MustParseAddrPort("255.255.255.255:67"))
+			}
+			if n%20 == 19 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}()
+	for range 3 {
+		if again := udhcpc(t, h["busy"]); again != a {
+			t.Errorf("had %s and got %s", a, again)
+		}
+	}
+	close(stop)
+	n := <-flooded
+	s.mu.Lock()
+	offers, bound := len(s.pool.offers), len(s.pool.byAddr)
+	s.mu.Unlock()
+	if n < 200 || offers > s.pool.size()+2 || bound > 1 {
+		t.Errorf("%d strangers left %d offers and %d bindings", n, offers, bound)
+	}
+}
+
+// A device that uses the address that it asks for, since only we forgot, is no
+// conflict.
+func TestForgottenDeviceKeepsItsAddress(t *testing.T) {
+	_, h := home(t, "busy")
+	h["busy"].Addr("eth0", "192.168.7.103/24")
+	start(t, lan, t.TempDir())
+	if a := udhcpc(t, h["busy"], "-r", "192.168.7.103"); a.String() != "192.168.7.103" {
+		t.Errorf("it got %s", a)
+	}
+}
+
+func TestDamagedLeasesDoNotStopTheHousehold(t *testing.T) {
+	_, h := home(t, "busy", "deb")
+	dir := t.TempDir()
+	given := make(chan Lease, 10)
+	s, _ := start(t, lan, dir, func(s *Server) { s.Given = func(l Lease) { given <- l } })
+	a := udhcpc(t, h["busy"])
+	if l := <-given; l.Address != a || l.State != Leased {
+		t.Errorf("told of %+v", l)
+	}
+	size := s.book.Size()
+	udhcpc(t, h["deb"])
+	udhcpc(t, h["deb"])
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "leases")
+	book, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book[size+20] ^= 1 // within the second record
+	if err := os.WriteFile(path, book, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Apply(t.Context(), lan); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.Run(t.Context()) }()
-	lab.Self().Run(t, "ip", "link", "del", "lan0")
-	select {
-	case err := <-done:
-		if err == nil || !strings.Contains(err.Error(), "lan0") {
-			t.Errorf("ended with %v", err)
+	if !problem(s, "dhcp/leases-damaged") {
+		t.Errorf("problems: %v", s.Problems())
+	}
+	if kept, err := os.ReadFile(s.damaged); err != nil || !bytes.Equal(kept, book) {
+		t.Errorf("the damaged file: %v", err)
+	}
+	if ls := s.Leases(); len(ls) != 1 || ls[0].Address != a {
+		t.Errorf("read before the damage: %+v", ls)
+	}
+	if again := udhcpc(t, h["busy"]); again != a {
+		t.Errorf("had %s and got %s", a, again)
+	}
+}
+
+func TestJournalStaysShort(t *testing.T) {
+	nettest.NeedNamespace(t)
+	s := New(slog.New(slog.DiscardHandler), t.TempDir(), names.New(lan.Domain))
+	if err := s.Apply(t.Context(), lan); err != nil { // there is no lan0
+		t.Fatal(err)
+	}
+	defer s.stop()
+	for i := range 5000 {
+		s.mu.Lock()
+		rec, _, ok := s.pool.lease(time.Now(), device(i%3), s.pool.nth(i%3))
+		s.mu.Unlock()
+		if !ok {
+			t.Fatal("no lease")
 		}
-	case <-time.After(10 * time.Second):
-		t.Error("still runs")
+		if err := s.book.Append(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		s.shorten(s.book)
+	}
+	if n := s.book.Size(); n > 2*small || s.kept == 0 {
+		t.Errorf("the journal of 3 leases has %d bytes", n)
 	}
 }
 

@@ -1,20 +1,17 @@
 package dhcpsrv
 
 import (
-	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"pic/core/config"
-	"pic/core/names"
 )
 
 const (
 	offerFor   = 30 * time.Second // how long an offer holds an address
+	probeFor   = time.Minute      // how long a probe that nobody answered counts
 	quarantine = time.Hour        // how long a declined address rests
 )
 
@@ -27,43 +24,65 @@ type client struct {
 	name string // host name that it asks for, or empty
 }
 
-// A binding is what the pool knows of one address. Times carry the monotonic
-// clock, so that a host without a battery-backed clock may be set while leases run.
+// A binding is what is known of an address beyond the moment. Times carry the
+// monotonic clock, so that a host without a battery-backed clock may be set
+// while leases run.
 type binding struct {
 	addr  netip.Addr
-	who   client
-	state State // Leased, Free or Declined; empty: only offered
-	until time.Time
-	offer time.Time // an offer holds until then; zero: none
+	who   client // none for Declined
+	state State
+	since time.Time // when the client got it first
+	until time.Time // when it ends, or ended
+	span  time.Duration
+	seq   uint64 // orders what is on disk
+}
+
+// An offer holds an address for a client for a moment. It is not on disk.
+type offer struct {
+	addr   netip.Addr
+	who    client
+	until  time.Time
+	probe  time.Time // when the LAN was asked for the address; zero: not yet
+	asking bool      // the LAN is being asked
 }
 
 // A pool decides who gets which address. It does no I/O, and is not safe for
-// concurrent use. Each address has at most one binding, each client too.
+// concurrent use. An address has at most one binding and one offer, and so has a
+// client; so memory is bounded by the size of the pool, whatever clients do.
 type pool struct {
-	conf   Config
-	byAddr map[netip.Addr]*binding
-	byKey  map[string]*binding
-	fixed  map[string]config.Reservation // by MAC
-	owner  map[netip.Addr]string         // MAC of the reservation of an address
+	conf     Config
+	byAddr   map[netip.Addr]*binding
+	byKey    map[string]*binding // all but Declined
+	offers   map[netip.Addr]*offer
+	offered  map[string]*offer
+	reserved map[string]config.Reservation // by MAC
+	owner    map[netip.Addr]string         // MAC of the reservation of an address
+	seq      uint64
 }
 
 func newPool() *pool {
-	return &pool{byAddr: map[netip.Addr]*binding{}, byKey: map[string]*binding{}}
+	return &pool{
+		byAddr: map[netip.Addr]*binding{}, byKey: map[string]*binding{},
+		offers: map[netip.Addr]*offer{}, offered: map[string]*offer{},
+	}
 }
 
 func (p *pool) configure(c Config) {
 	p.conf = c
-	p.fixed, p.owner = map[string]config.Reservation{}, map[netip.Addr]string{}
+	p.reserved, p.owner = map[string]config.Reservation{}, map[netip.Addr]string{}
 	for _, r := range c.Reservations {
-		p.fixed[r.MAC] = r
+		p.reserved[r.MAC] = r
 		p.owner[r.Address] = r.MAC
 	}
+	p.offers, p.offered = map[netip.Addr]*offer{}, map[string]*offer{}
 }
 
-// may reports whether the client could ever have the address.
-func (p *pool) may(who client, a netip.Addr) bool {
-	if r, ok := p.fixed[who.mac]; ok {
-		return r.Address == a
+// may reports whether the client could have the address if nobody else had it.
+// Who has a reservation may have another address only while somebody else sits
+// on the reserved one.
+func (p *pool) may(now time.Time, who client, a netip.Addr) bool {
+	if r, ok := p.reserved[who.mac]; ok && (a == r.Address || p.free(now, who, r.Address)) {
+		return a == r.Address
 	}
 	return p.inPool(a) && p.owner[a] == ""
 }
@@ -71,58 +90,85 @@ func (p *pool) may(who client, a netip.Addr) bool {
 // inPool reports whether an address is one that the pool gives away.
 func (p *pool) inPool(a netip.Addr) bool {
 	c := p.conf
-	return a.Is4() && c.First.Compare(a) <= 0 && a.Compare(c.Last) <= 0 &&
-		a != c.Server.Addr() && a != c.Router && !slices.Contains(c.DNS, a)
+	return a.Is4() && c.First.Compare(a) <= 0 && a.Compare(c.Last) <= 0 && a != c.Server.Addr() && a != c.Router &&
+		!slices.Contains(c.DNS, a) && a != c.Server.Masked().Addr() && a != broadcastOf(c.Server)
 }
 
-// free reports whether nobody but the client holds the address now.
+// free reports whether nobody but the client holds the address.
 func (p *pool) free(now time.Time, who client, a netip.Addr) bool {
-	b := p.byAddr[a]
-	if b == nil || b.who.key == who.key && b.state != Declined {
-		return true
+	if o := p.offers[a]; o != nil && o.until.After(now) {
+		return o.who.key == who.key // nothing is offered that is not free
 	}
-	return !b.held(now)
+	b := p.byAddr[a]
+	return b == nil || !b.held(now) || b.state == Leased && p.same(b, who)
+}
+
+// same reports whether a binding is the client's own. A reserved address belongs
+// to the device, whatever identifier it sends now: network boot and each of its
+// operating systems have their own.
+func (p *pool) same(b *binding, who client) bool {
+	return b.who.key == who.key || b.who.mac == who.mac && p.owner[b.addr] == who.mac
 }
 
 // held reports whether the binding keeps others from its address.
-func (b *binding) held(now time.Time) bool {
-	if b.offer.After(now) {
-		return true
-	}
-	return (b.state == Leased || b.state == Declined) && b.until.After(now)
-}
+func (b *binding) held(now time.Time) bool { return b.state != Free && b.until.After(now) }
 
-// offer picks an address for the client and holds it for a while. known says
-// that the client had it before, so that nobody else is expected to use it.
-func (p *pool) offer(now time.Time, who client, want netip.Addr) (a netip.Addr, known, ok bool) {
-	a, ok = p.pick(now, who, want)
+// offer picks an address for the client, holds it for a while, and says whether
+// the LAN must be asked for it first. busy means that this is being done.
+func (p *pool) offer(now time.Time, who client, want netip.Addr) (o *offer, probe, busy, ok bool) {
+	a, ok := p.pick(now, who, want)
 	if !ok {
-		return a, false, false
+		return nil, false, false, false
 	}
-	if b := p.byAddr[a]; b != nil && b.who.key == who.key {
-		b.offer, b.who = now.Add(offerFor), who
-		return a, b.state != "", true
+	o = p.offered[who.key]
+	if o == nil || o.addr != a {
+		p.unoffer(who)
+		if old := p.offers[a]; old != nil {
+			p.unoffer(old.who)
+		}
+		o = &offer{addr: a}
+		p.offers[a], p.offered[who.key] = o, o
 	}
-	p.bind(&binding{addr: a, who: who, offer: now.Add(offerFor)})
-	return a, false, true
+	o.who, o.until = who, now.Add(offerFor)
+	if b := p.byAddr[a]; b != nil && b.state == Leased && b.held(now) && p.same(b, who) {
+		return o, false, false, true // it has the address now
+	}
+	probe = o.probe.IsZero() || now.Sub(o.probe) > probeFor
+	return o, probe && !o.asking, o.asking, true
 }
 
 func (p *pool) pick(now time.Time, who client, want netip.Addr) (netip.Addr, bool) {
-	if r, ok := p.fixed[who.mac]; ok {
-		return r.Address, p.free(now, who, r.Address)
+	if r, ok := p.reserved[who.mac]; ok && p.free(now, who, r.Address) {
+		return r.Address, true
 	}
-	if b := p.byKey[who.key]; b != nil && b.state != Declined && p.may(who, b.addr) {
-		return b.addr, true
-	}
-	if want.IsValid() && p.may(who, want) && p.free(now, who, want) {
-		return want, true
+	for _, a := range []netip.Addr{p.last(who), p.held(now, who), want} {
+		if a.IsValid() && p.may(now, who, a) && p.free(now, who, a) {
+			return a, true
+		}
 	}
 	return p.search(now, who)
 }
 
+// last is the address that the client has or had, if any.
+func (p *pool) last(who client) netip.Addr {
+	if b := p.byKey[who.key]; b != nil {
+		return b.addr
+	}
+	return netip.Addr{}
+}
+
+// held is the address that is offered to the client, if any.
+func (p *pool) held(now time.Time, who client) netip.Addr {
+	if o := p.offered[who.key]; o != nil && o.until.After(now) {
+		return o.addr
+	}
+	return netip.Addr{}
+}
+
 // search finds an address that was never given away, beginning at a place that
-// depends on the client; failing that, the one that was given up first; failing
-// that, the oldest offer that nobody took.
+// depends on the client; failing that, the one that was given up first; then one
+// that is in quarantine, since it is asked for before it is offered; at last the
+// oldest offer that nobody took, so that a flood of clients cannot close the pool.
 func (p *pool) search(now time.Time, who client) (netip.Addr, bool) {
 	size := p.size()
 	if size == 0 {
@@ -130,92 +176,92 @@ func (p *pool) search(now time.Time, who client) (netip.Addr, bool) {
 	}
 	h := fnv.New32a()
 	h.Write([]byte(who.key))
-	var oldest, stale *binding
+	start := int(h.Sum32() % uint32(size))
+	var gone, resting *binding
+	var stale *offer
 	for i := range size {
-		a := p.nth((int(h.Sum32()%uint32(size)) + i) % size)
-		if !p.may(who, a) {
+		a := p.nth((start + i) % size)
+		if !p.may(now, who, a) {
 			continue
 		}
-		b := p.byAddr[a]
+		b, o := p.byAddr[a], p.offers[a]
+		leased := b != nil && b.state == Leased && b.held(now)
 		switch {
+		case leased:
+		case o != nil && o.until.After(now):
+			if stale == nil || o.until.Before(stale.until) {
+				stale = o
+			}
 		case b == nil:
 			return a, true
-		case !b.held(now):
-			if oldest == nil || b.until.Before(oldest.until) {
-				oldest = b
+		case b.state == Declined && b.held(now):
+			if resting == nil || b.until.Before(resting.until) {
+				resting = b
 			}
-		case b.state == "" && (stale == nil || b.offer.Before(stale.offer)):
-			stale = b
+		case gone == nil || b.until.Before(gone.until):
+			gone = b
 		}
 	}
-	if oldest == nil {
-		oldest = stale
+	switch {
+	case gone != nil:
+		return gone.addr, true
+	case resting != nil:
+		return resting.addr, true
+	case stale != nil:
+		return stale.addr, true
 	}
-	if oldest == nil {
-		return netip.Addr{}, false
-	}
-	return oldest.addr, true
+	return netip.Addr{}, false
 }
 
-// size is how many addresses lie between First and Last.
-func (p *pool) size() int {
-	if !p.conf.First.Is4() || !p.conf.Last.Is4() || p.conf.Last.Less(p.conf.First) {
-		return 0
+// unoffer lets go of what is offered to the client.
+func (p *pool) unoffer(who client) {
+	if o := p.offered[who.key]; o != nil {
+		delete(p.offered, who.key)
+		if p.offers[o.addr] == o {
+			delete(p.offers, o.addr)
+		}
 	}
-	return int(number(p.conf.Last)-number(p.conf.First)) + 1
-}
-
-func (p *pool) nth(i int) netip.Addr {
-	v := number(p.conf.First) + uint32(i)
-	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
-}
-
-func number(a netip.Addr) uint32 {
-	b := a.As4()
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 }
 
 // lease gives the client the address and returns the record to save, or false
-// where it cannot have it.
-func (p *pool) lease(now time.Time, who client, a netip.Addr) (rec []byte, ok bool) {
-	if !p.may(who, a) || !p.free(now, who, a) {
-		return nil, false
+// where it cannot have it. renamed says that the set of names changed.
+func (p *pool) lease(now time.Time, who client, a netip.Addr) (rec []byte, renamed, ok bool) {
+	if !p.may(now, who, a) || !p.free(now, who, a) {
+		return nil, false, false
 	}
-	b := &binding{addr: a, who: who, state: Leased, until: now.Add(p.conf.Lease)}
-	if r, ok := p.fixed[who.mac]; ok {
-		b.who.name = r.Name
+	if r, ok := p.reserved[who.mac]; ok {
+		who.name = r.Name
 	}
+	b := &binding{addr: a, who: who, state: Leased, since: now, until: now.Add(p.conf.Lease), span: p.conf.Lease}
+	renamed = true
+	if old := p.byAddr[a]; old != nil && p.same(old, who) {
+		b.since = old.since
+		renamed = old.state != Leased || old.who.name != who.name
+	}
+	p.unoffer(who)
 	p.bind(b)
-	return b.record(), true
+	return p.record(b), renamed, true
 }
 
 // bind makes b the only binding of its address and of its client.
 func (p *pool) bind(b *binding) {
-	if old := p.byAddr[b.addr]; old != nil && p.byKey[old.who.key] == old {
-		delete(p.byKey, old.who.key)
-	}
-	if old := p.byKey[b.who.key]; old != nil && old.addr != b.addr && old.state != Declined {
-		delete(p.byAddr, old.addr)
-	}
+	p.unbind(p.byAddr[b.addr])
+	p.unbind(p.byKey[b.who.key])
 	p.byAddr[b.addr] = b
-	if b.who.key != "" && b.state != Declined {
+	if b.state != Declined {
 		p.byKey[b.who.key] = b
 	}
 }
 
-// of returns the client's own binding, or nil.
-func (p *pool) of(who client) *binding { return p.byKey[who.key] }
-
-// unoffer lets go of an offer that the client did not take.
-func (p *pool) unoffer(who client) {
-	b := p.byKey[who.key]
+func (p *pool) unbind(b *binding) {
 	if b == nil {
 		return
 	}
-	b.offer = time.Time{}
-	if b.state == "" {
+	if p.byAddr[b.addr] == b {
 		delete(p.byAddr, b.addr)
-		delete(p.byKey, who.key)
+	}
+	if p.byKey[b.who.key] == b {
+		delete(p.byKey, b.who.key)
 	}
 }
 
@@ -226,147 +272,74 @@ func (p *pool) release(now time.Time, who client, a netip.Addr) (rec []byte, ok 
 	if b == nil || b.addr != a || b.state != Leased {
 		return nil, false
 	}
-	b.state, b.until, b.offer = Free, now, time.Time{}
-	return b.record(), true
+	b.state, b.until = Free, now
+	return p.record(b), true
 }
 
 // decline puts an address in quarantine.
 func (p *pool) decline(now time.Time, a netip.Addr) []byte {
-	b := &binding{addr: a, state: Declined, until: now.Add(quarantine)}
+	if o := p.offers[a]; o != nil {
+		p.unoffer(o.who)
+	}
+	b := &binding{addr: a, state: Declined, since: now, until: now.Add(quarantine), span: quarantine}
 	p.bind(b)
-	return b.record()
+	return p.record(b)
 }
 
 // forget removes all that is known of an address.
 func (p *pool) forget(a netip.Addr) (rec []byte, ok bool) {
 	b := p.byAddr[a]
-	if b == nil || b.state == "" {
+	if b == nil {
 		return nil, false
 	}
-	delete(p.byAddr, a)
-	if p.byKey[b.who.key] == b {
-		delete(p.byKey, b.who.key)
-	}
-	b.state = ""
-	return b.record(), true
+	p.unbind(b)
+	return p.record(&binding{addr: a}), true
 }
 
 // expire ends what has run out and reports whether names changed.
 func (p *pool) expire(now time.Time) (changed bool) {
-	for a, b := range p.byAddr {
-		switch {
-		case b.state == "" && !b.offer.After(now), b.state == Declined && !b.until.After(now):
-			delete(p.byAddr, a)
-			if p.byKey[b.who.key] == b {
-				delete(p.byKey, b.who.key)
-			}
-		case b.state == Leased && !b.until.After(now):
+	for _, o := range p.offers {
+		if !o.until.After(now) && !o.asking {
+			p.unoffer(o.who)
+		}
+	}
+	for _, b := range p.byAddr {
+		if b.held(now) {
+			continue
+		}
+		switch b.state {
+		case Declined:
+			p.unbind(b)
+		case Leased:
 			b.state, changed = Free, true
 		}
 	}
 	return changed
 }
 
-// usage counts the addresses of the pool that are in use, and all of them.
-func (p *pool) usage(now time.Time) (used, size int) {
-	for a, b := range p.byAddr {
-		if p.inPool(a) && b.state != "" && b.held(now) {
-			used++
-		}
+// size is how many addresses lie between First and Last.
+func (p *pool) size() int {
+	if !p.conf.First.Is4() || !p.conf.Last.Is4() || p.conf.Last.Less(p.conf.First) {
+		return 0
 	}
-	return used, p.size()
+	return int(number(p.conf.Last)-number(p.conf.First)) + 1
 }
 
-func (p *pool) leases(now time.Time) []Lease {
-	var out []Lease
-	for _, b := range p.byAddr {
-		if b.state == "" {
-			continue
-		}
-		l := Lease{Address: b.addr, MAC: b.who.mac, ClientID: b.who.id, Name: b.who.name, Expires: b.until.Round(0), State: b.state}
-		if l.State != Free && !b.until.After(now) {
-			l.State = Free
-		}
-		l.Reserved = p.owner[b.addr] == b.who.mac && b.who.mac != ""
-		out = append(out, l)
-	}
-	slices.SortFunc(out, func(a, b Lease) int { return a.Address.Compare(b.Address) })
-	return out
+func (p *pool) nth(i int) netip.Addr { return numbered(number(p.conf.First) + uint32(i)) }
+
+func number(a netip.Addr) uint32 {
+	b := a.As4()
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 }
 
-// hosts is what the devices with a lease are called.
-func (p *pool) hosts(now time.Time, domain string) []names.Host {
-	var out []names.Host
-	taken := map[string]bool{}
-	for _, l := range p.leases(now) {
-		if l.State != Leased || l.Name == "" || taken[l.Name] {
-			continue
-		}
-		taken[l.Name] = true
-		ttl := min(p.conf.Lease/3, 5*time.Minute)
-		for _, n := range []string{l.Name + ".lan." + domain, l.Name + "." + domain} {
-			out = append(out, names.Host{Name: n, Addrs: []netip.Addr{l.Address}, TTL: ttl})
-		}
-	}
-	return out
+func numbered(v uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
 }
 
-// A record is a binding on disk. The last record of an address counts; one
-// without a state takes it away.
-type record struct {
-	Address netip.Addr `json:"a"`
-	Key     string     `json:"k,omitempty"`
-	MAC     string     `json:"m,omitempty"`
-	ID      string     `json:"i,omitempty"`
-	Name    string     `json:"n,omitempty"`
-	State   State      `json:"s,omitempty"`
-	Until   int64      `json:"u,omitempty"` // Unix seconds
-}
-
-func (b *binding) record() []byte {
-	rec, err := json.Marshal(record{b.addr, b.who.key, b.who.mac, b.who.id, b.who.name, b.state, b.until.Unix()})
-	if err != nil {
-		panic(err) // strings and numbers always encode
+// broadcastOf is the address of all devices of a network.
+func broadcastOf(p netip.Prefix) netip.Addr {
+	if !p.IsValid() || !p.Addr().Is4() {
+		return netip.Addr{}
 	}
-	return rec
-}
-
-// most is the longest that a lease found on disk may still run: the clock may
-// have been behind when it was written, or be behind now.
-const most = 365 * 24 * time.Hour
-
-func (p *pool) replay(now time.Time, rec []byte) error {
-	var r record
-	if err := json.Unmarshal(rec, &r); err != nil {
-		return fmt.Errorf("a lease on disk is not readable: %w", err)
-	}
-	if r.State == "" {
-		p.forget(r.Address)
-		return nil
-	}
-	left := min(time.Unix(r.Until, 0).Sub(now.Round(0)), most)
-	p.bind(&binding{
-		addr: r.Address, who: client{r.Key, r.MAC, r.ID, r.Name}, state: r.State, until: now.Add(left),
-	})
-	return nil
-}
-
-// hostname makes a DNS label of what a device calls itself, or nothing.
-func hostname(s string) string {
-	s, _, _ = strings.Cut(strings.ToLower(strings.TrimRight(s, "\x00")), ".")
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			b.WriteRune(r)
-		case r == '-', r == '_', r == ' ':
-			b.WriteByte('-')
-		}
-	}
-	s = b.String()
-	s = strings.Trim(s[:min(len(s), 63)], "-")
-	if !config.Label(s) {
-		return ""
-	}
-	return s
+	return numbered(number(p.Masked().Addr()) | uint32(uint64(1)<<(32-p.Bits())-1))
 }
