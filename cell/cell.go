@@ -36,6 +36,7 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/ntpsrv"
 	"pic/proxy"
 	"pic/ui"
 )
@@ -125,6 +126,7 @@ func (c *Cell) build() (*house, error) {
 		cert      = authority.GetCertificate
 		dns       = dnssrv.New(c.unit("dns"), c.pool, c.names.Snapshot)
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
+		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
 		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
 		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
 		web       = c.web
@@ -141,6 +143,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
+		service.Bind("ntp", ntp, ntpsrv.From, off(func(d *config.Document) *bool { return d.NTP.Enabled })),
 		service.Bind("mail", mail, mailsrv.From, off(func(d *config.Document) *bool { return d.Mail.Enabled })),
 		service.Bind("dav", dav, davsrv.From, off(func(d *config.Document) *bool { return d.DAV.Enabled })),
 		service.Bind("proxy", entry, proxy.From, off(func(d *config.Document) *bool { return d.Proxy.Enabled })),
@@ -154,7 +157,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-		Network: c.net, DNS: dns, DHCP: dhcp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Network: c.net, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)
