@@ -436,6 +436,14 @@ func TestLoginsAreCounted(t *testing.T) {
 	c.says("AUTH PLAIN "+plain("bob"), "503 ")
 	c.says("MAIL FROM:<bob@example.org>", "250 ")
 
+	// A response that is too long ends all, also what follows it.
+	c = x.dialTLS(t, x.at(submissions)).hello()
+	c.says("AUTH PLAIN", "334")
+	c.says(strings.Repeat("x", 3000)+"\r\nAUTH PLAIN "+plain("alice"), "500 5.5.2")
+	if got := c.reply(); got != "closed" {
+		t.Error(got)
+	}
+
 	c = x.dialTLS(t, x.at(submissions)).hello()
 	c.says("AUTH LOGIN "+b64([]byte("bob")), "334 ")
 	c.says("*", "501 ")

@@ -18,7 +18,7 @@ const (
 	writeTime  = 30 * time.Second
 	maxLiteral = 4096     // except for messages, as in the library
 	maxCommand = 48 << 10 // without literals; the library loses its place at 50 KiB
-	keepTail   = 32       // of a line, enough to see a literal announced
+	keepTail   = 64       // of a line, enough to see a literal announced
 	keepHead   = 128      // of a line, enough for tag and verb
 )
 
@@ -50,7 +50,9 @@ type gate struct {
 	plus  bool // a continuation was written since bytes were last handed on
 	other bool // an answer was written since
 
-	// Of the command at hand, for Read alone:
+	dead bool // for Read alone, as is what follows; the library may ask again after an error
+
+	// Of the command at hand:
 	head    []byte // of its first line
 	tail    []byte // of its present line
 	size    int    // of its lines
@@ -111,8 +113,9 @@ func (g *gate) Write(b []byte) (int, error) {
 
 var errFraming = errors.New("command refused in its middle")
 
-// bye says goodbye and why.
+// bye says goodbye and why. Nothing more is read.
 func (g *gate) bye(why string) error {
+	g.dead = true
 	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
 	io.WriteString(g.Conn, "* BYE "+why+"\r\n")
 	g.Conn.Close()
@@ -126,6 +129,9 @@ func (g *gate) Read(b []byte) (n int, err error) {
 			n, err = 0, io.ErrUnexpectedEOF
 		}
 	}()
+	if g.dead {
+		return 0, errFraming
+	}
 	next, err := g.turn()
 	if err != nil {
 		return 0, err
@@ -189,6 +195,9 @@ func (g *gate) text(b []byte, next state) (int, error) {
 	} else if next == inLiteral { // it is over, the command goes on
 		g.tail, g.first = g.tail[:0], false
 	}
+	if g.idle {
+		return g.endIdle(b)
+	}
 	if g.br.Buffered() == 0 {
 		if _, err := g.br.Peek(1); err != nil {
 			return 0, err
@@ -214,12 +223,6 @@ func (g *gate) text(b []byte, next state) (int, error) {
 		g.handOn(inLine)
 		return n, nil
 	}
-	if g.idle {
-		g.idle = false
-		if bytes.EqualFold(bytes.TrimRight(b[:n], "\r\n"), []byte("DONE")) {
-			copy(b, "DONE")
-		}
-	}
 	size, nonSync, ok := literal(g.tail)
 	if !ok {
 		g.handOn(complete)
@@ -233,6 +236,25 @@ func (g *gate) text(b []byte, next state) (int, error) {
 	return n, nil
 }
 
+// endIdle hands on the line that ends IDLE, whole, so that DONE can be written in
+// any case.
+func (g *gate) endIdle(b []byte) (int, error) {
+	g.idle = false
+	line, err := g.br.ReadSlice('\n')
+	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		return 0, err
+	}
+	if err != nil || len(line) > len(b) {
+		return 0, g.bye("Line too long")
+	}
+	n := copy(b, line)
+	if bytes.EqualFold(bytes.TrimRight(line, "\r\n"), []byte("DONE")) {
+		copy(b, "DONE")
+	}
+	g.handOn(complete)
+	return n, nil
+}
+
 // literal finds the announcement of a literal at the end of a line.
 func literal(line []byte) (size int64, nonSync, ok bool) {
 	line = bytes.TrimRight(line, " \r\n")
@@ -242,10 +264,13 @@ func literal(line []byte) (size int64, nonSync, ok bool) {
 	}
 	line, nonSync = bytes.CutSuffix(line, []byte("+"))
 	i := bytes.LastIndexByte(line, '{')
-	if i < 0 || i+1 == len(line) || len(line)-i > 20 {
+	if i < 0 || i+1 == len(line) {
 		return 0, false, false
 	}
 	n, err := strconv.ParseInt(string(line[i+1:]), 10, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return n, nonSync, n > 0 // then it is the highest
+	}
 	return n, nonSync, err == nil && n >= 0
 }
 

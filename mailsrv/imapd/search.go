@@ -225,7 +225,7 @@ func (q *query) find(key string, headers bool) bool {
 		if found || q.err != nil {
 			return
 		}
-		if headers && (p.Envelope != nil || p.Parts != nil) {
+		if headers {
 			h := make([]byte, min(p.Body-p.Start, maxHeaderRead))
 			if _, err := q.content.ReadAt(h, p.Start); err != nil && err != io.EOF {
 				q.err = err

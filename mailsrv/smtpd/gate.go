@@ -43,6 +43,7 @@ type gate struct {
 	commands int
 	errors   int
 	last     bool // the connection ends after the reply at hand
+	over     bool // it has ended; go-smtp may ask again after an error
 
 	// Of the message at hand:
 	begun time.Time
@@ -116,6 +117,7 @@ func (g *gate) say(reply string) {
 
 // end says a reply and ends the connection.
 func (g *gate) end(reply string) error {
+	g.over = true
 	g.say(reply)
 	return io.EOF
 }
@@ -127,10 +129,10 @@ func (g *gate) Read(b []byte) (n int, err error) {
 			n, err = 0, io.EOF
 		}
 	}()
+	if g.over || g.last && len(g.line) == 0 && g.mode != message {
+		return 0, io.EOF
+	}
 	if len(g.line) == 0 && g.mode != message {
-		if g.last {
-			return 0, io.EOF
-		}
 		if g.line, err = g.next(); err != nil {
 			return 0, err
 		}
