@@ -223,9 +223,11 @@ func TestPanicOfTheEngineIsFinal(t *testing.T) {
 func TestFullDiskIsNotFinal(t *testing.T) {
 	dir := t.TempDir()
 	cmd := child(t, "full", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}}
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
 	out, err := cmd.Output()
 	if errors.Is(err, syscall.EPERM) && os.Getenv("PIC_NO_SKIP") == "" {
 		t.Skip("no user namespaces here")
