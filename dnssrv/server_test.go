@@ -103,7 +103,6 @@ func ask(t testing.TB, s *Server, network, qname string, qtype uint16, with ...f
 }
 
 func edns(m *dns.Msg)    { m.SetEdns0(4096, false) }
-func edns512(m *dns.Msg) { m.SetEdns0(512, false) }
 func wantDO(m *dns.Msg)  { m.SetEdns0(4096, true) }
 func noRD(m *dns.Msg)    { m.RecursionDesired = false }
 

@@ -335,7 +335,7 @@ func TestAChangeTouchesOnlyWhatChanged(t *testing.T) {
 	second := free(t)
 	c.Sockets = append(c.Sockets, listen.Socket{Net: "udp", Addr: second})
 	s := start(t, c)
-	until(t, s, reachable)
+	until(t, s, func(st SourceStatus) bool { return st.State == Reachable })
 	stays := s.at()
 	moved := free(t)
 	c.Sockets[1].Addr = moved
