@@ -20,8 +20,8 @@ func propfind(props string) string {
 // A client that knows nothing but the host's name finds its way.
 func TestDiscoveryLeadsToTheCollections(t *testing.T) {
 	c := start(t)
-	for _, p := range []string{"/.well-known/caldav", "/.well-known/carddav"} {
-		for _, method := range []string{"GET", "PROPFIND", "OPTIONS"} {
+	for _, p := range []string{"/.well-known/caldav", "/.well-known/carddav", "/"} {
+		for _, method := range []string{"GET", "PROPFIND", "REPORT"} {
 			a := c.doAs("", method, p, strings.NewReader(""))
 			if a.status != http.StatusMovedPermanently || a.header.Get("Location") != "/dav/" {
 				t.Errorf("%s %s: %d to %q", method, p, a.status, a.header.Get("Location"))

@@ -164,7 +164,7 @@ func (m *matcher) instances(c *ical.Component, r timeRange, before time.Duration
 	if !hi.IsZero() && c.Name == ical.CompToDo && p.due.ok && p.due.Before(p.start.Time) {
 		hi = hi.Add(p.start.Sub(p.due.Time))
 	}
-	return s.any(m.w.x, lo, hi, func(at moment) bool { return hit(&p, at, r) })
+	return s.any(lo, hi, func(at moment) bool { return hit(&p, at, r) })
 }
 
 // maxRepeats bounds the REPEAT of an alarm that is looked at.

@@ -75,7 +75,8 @@ import (
 
 // Config is what the server needs to know. [From] derives it.
 type Config struct {
-	Sockets  []listen.Socket // none: do not serve on sockets of its own
+	Enabled  bool            // whether the handler serves anybody
+	Sockets  []listen.Socket // the server's own
 	Insiders []netip.Prefix  // who may use those sockets
 	Domain   string          // of the users' mail addresses
 	Users    []User
@@ -92,7 +93,7 @@ func From(d *config.Document) Config {
 	if !config.On(d.DAV.Enabled) {
 		return Config{}
 	}
-	c := Config{Insiders: d.Insiders(), Domain: d.Cell.Domain}
+	c := Config{Enabled: true, Insiders: d.Insiders(), Domain: d.Cell.Domain}
 	if len(d.Mail.Domains) > 0 {
 		c.Domain = d.Mail.Domains[0]
 	}
@@ -107,8 +108,9 @@ func From(d *config.Document) Config {
 	return c
 }
 
-// An Auth tells who a login and secret belong to. The text of its error is shown
-// to the client.
+// An Auth tells who a login and secret belong to. Errors that wrap
+// [users.ErrDenied] or [users.ErrThrottled] are shown to the client, others are
+// logged.
 type Auth func(ctx context.Context, login, secret string, from netip.Addr) (user string, err error)
 
 // A Server serves calendars, contacts and files. Use [New]. Its methods are safe
@@ -134,8 +136,9 @@ type Server struct {
 	serving sync.WaitGroup
 }
 
-// A directory is what the document says about people.
+// A directory is what the document says about who is served.
 type directory struct {
+	enabled  bool
 	insiders []netip.Prefix
 	domain   string
 	display  map[string]string

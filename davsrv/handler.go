@@ -3,12 +3,16 @@ package davsrv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
+
+	"pic/core/users"
 )
 
 // A request is one request of a known user on its way through the server.
@@ -98,16 +102,17 @@ func (s *Server) fail(w *reply, r *http.Request, err error) {
 }
 
 func (s *Server) answer(w *reply, r *http.Request) error {
+	if !s.who.Load().enabled {
+		return refuse(http.StatusServiceUnavailable, "Calendars, contacts and files are switched off.")
+	}
 	switch r.URL.Path {
-	case "/.well-known/caldav", "/.well-known/carddav", "/.well-known/caldav/", "/.well-known/carddav/":
-		w.Header().Set("Location", prefix)
-		w.WriteHeader(http.StatusMovedPermanently)
-		return nil
+	case "/", "/.well-known/caldav", "/.well-known/carddav", "/.well-known/caldav/", "/.well-known/carddav/":
+		return signpost(w, r)
 	}
 	if !strings.HasPrefix(r.URL.Path+"/", prefix) {
 		return errNoSuchPlace
 	}
-	user, err := s.authenticate(r)
+	user, err := s.authenticate(w.Header(), r)
 	if err != nil {
 		if asked(err) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="Personal Internet Cell", charset="UTF-8"`)
@@ -132,6 +137,21 @@ func (s *Server) answer(w *reply, r *http.Request) error {
 		return errPrecondition
 	}
 	return q.dispatch()
+}
+
+// signpost shows clients that know only the host's name the way.
+func signpost(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	if r.Method == http.MethodOptions && r.URL.Path == "/" { // Windows asks here what kind of server it is
+		h.Set("DAV", davFiles)
+		h.Set("MS-Author-Via", "DAV")
+		h.Set("Allow", "OPTIONS")
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	h.Set("Location", prefix)
+	w.WriteHeader(http.StatusMovedPermanently)
+	return nil
 }
 
 func (q *request) dispatch() error {
@@ -198,12 +218,18 @@ func (q *request) notAllowed() error {
 	return refuse(http.StatusMethodNotAllowed, "This method means nothing at this address.")
 }
 
+// What clients are told of the protocols, RFC 4918 §10.1.
+const (
+	davFiles   = "1, 2, 3"
+	davObjects = "1, 3, extended-mkcol, calendar-access, addressbook"
+)
+
 func (q *request) options() error {
 	h := q.w.Header()
 	h.Set("Allow", q.methods())
-	h.Set("DAV", "1, 3, extended-mkcol, calendar-access, addressbook")
+	h.Set("DAV", davObjects)
 	if q.at.tree == treeFiles {
-		h.Set("DAV", "1, 2, 3")
+		h.Set("DAV", davFiles)
 		h.Set("MS-Author-Via", "DAV") // without it Windows looks for FrontPage
 		h.Set("Accept-Ranges", "bytes")
 	}
@@ -218,20 +244,32 @@ func asked(err error) bool {
 	return ok && ref.status == http.StatusUnauthorized
 }
 
-// authenticate finds out who asks, before anything of the body is read.
-func (s *Server) authenticate(r *http.Request) (string, error) {
+// authenticate finds out who asks, before anything of the body is read. h gets
+// how long to wait, if so.
+func (s *Server) authenticate(h http.Header, r *http.Request) (string, error) {
 	login, secret, ok := r.BasicAuth()
 	if !ok {
 		return "", refuse(http.StatusUnauthorized, "Log in with your name and an app password.")
 	}
 	user, err := s.auth(r.Context(), login, secret, clientAddr(r))
 	switch {
+	case errors.Is(err, users.ErrThrottled):
+		h.Set("Retry-After", strconv.Itoa(int(users.RetryAfter(err).Seconds())+1))
+		return "", refuse(http.StatusTooManyRequests, sentence(err))
+	case errors.Is(err, users.ErrDenied):
+		return "", refuse(http.StatusUnauthorized, sentence(err))
 	case err != nil:
-		return "", refuse(http.StatusUnauthorized, err.Error())
+		return "", fmt.Errorf("checking the password of %q: %w", login, err)
 	case checkSegment(user) != nil || strings.HasPrefix(user, "."):
 		return "", refuse(http.StatusForbidden, "This user has no place for files.")
 	}
 	return user, nil
+}
+
+// sentence is the text of an error as one.
+func sentence(err error) string {
+	s := err.Error()
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 // clientAddr is who sent r, the zero Addr where that is unknown.

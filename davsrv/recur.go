@@ -14,9 +14,10 @@ import (
 const (
 	maxRule      = 1 << 10 // bytes of an RRULE
 	maxInterval  = 10_000
-	maxTimes     = 100    // BYHOUR times BYMINUTE times BYSECOND
-	maxInstances = 20_000 // looked at in one evaluation
-	expandFor    = 100 * time.Millisecond
+	maxTimes     = 100                    // BYHOUR times BYMINUTE times BYSECOND
+	maxInstances = 20_000                 // looked at in one evaluation
+	expandFor    = 100 * time.Millisecond // one rule
+	expandAllFor = 250 * time.Millisecond // all rules of one object
 	expandAtOnce = 4
 )
 
@@ -256,7 +257,7 @@ func (s *series) excludes(m moment) bool {
 
 // any reports whether hit is true of a start from lo to hi; the zero time leaves
 // an end open. hit must only read.
-func (s *series) any(x *expander, lo, hi time.Time, hit func(moment) bool) (bool, error) {
+func (s *series) any(lo, hi time.Time, hit func(moment) bool) (bool, error) {
 	within := func(m moment) bool {
 		return (lo.IsZero() || !m.Before(lo)) && (hi.IsZero() || !m.After(hi)) && !s.excludes(m) && hit(m)
 	}
@@ -276,7 +277,7 @@ func (s *series) any(x *expander, lo, hi time.Time, hit func(moment) bool) (bool
 		forward(&opt, lo)
 	}
 	found := new(bool)
-	err := x.run(opt, func(t time.Time) bool {
+	err := s.w.run(opt, func(t time.Time) bool {
 		if !hi.IsZero() && t.After(hi) {
 			return false
 		}
@@ -290,7 +291,7 @@ func (s *series) any(x *expander, lo, hi time.Time, hit func(moment) bool) (bool
 }
 
 // last is the latest start, zero where there is none.
-func (s *series) last(x *expander) (time.Time, error) {
+func (s *series) last() (time.Time, error) {
 	end := s.start.Time
 	for _, m := range s.extra {
 		if m.After(end) {
@@ -304,12 +305,12 @@ func (s *series) last(x *expander) (time.Time, error) {
 		if s.rule.Until.After(end) {
 			end = s.rule.Until
 		}
-		return end, x.run(*s.rule, func(time.Time) bool { return false }) // that it can be evaluated at all
+		return end, s.w.run(*s.rule, func(time.Time) bool { return false }) // that it can be evaluated at all
 	case s.rule.Count == 0:
-		return time.Time{}, x.run(*s.rule, func(time.Time) bool { return false })
+		return time.Time{}, s.w.run(*s.rule, func(time.Time) bool { return false })
 	}
 	latest := new(time.Time)
-	if err := x.run(*s.rule, func(t time.Time) bool { *latest = t; return true }); err != nil {
+	if err := s.w.run(*s.rule, func(t time.Time) bool { *latest = t; return true }); err != nil {
 		return time.Time{}, err
 	}
 	if latest.After(end) {

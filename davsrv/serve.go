@@ -42,7 +42,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	who := &directory{insiders: c.Insiders, domain: c.Domain, display: make(map[string]string)}
+	who := &directory{enabled: c.Enabled, insiders: c.Insiders, domain: c.Domain, display: make(map[string]string)}
 	for _, u := range c.Users {
 		who.display[u.Name] = u.Display
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"pic/core/state"
+	"pic/core/users"
 	"pic/internal/listen"
 	"pic/internal/nettest"
 )
@@ -34,7 +36,13 @@ func checkPassword(_ context.Context, login, secret string, _ netip.Addr) (strin
 	if want, ok := people[name]; ok && want == secret {
 		return name, nil
 	}
-	return "", errors.New("wrong name or password")
+	if secret == "too often" {
+		return "", fmt.Errorf("slowly: %w", users.ErrThrottled)
+	}
+	if secret == "disk" {
+		return "", errors.New("the disk is on fire")
+	}
+	return "", fmt.Errorf("%w: the name or the password is wrong", users.ErrDenied)
 }
 
 // A cell is a running server and where its things are.
@@ -49,6 +57,7 @@ type cell struct {
 
 func testConfig() Config {
 	return Config{
+		Enabled:  true,
 		Sockets:  []listen.Socket{{Net: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:0")}},
 		Insiders: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Domain:   "oak.home.arpa",

@@ -90,7 +90,7 @@ func (w *clockwork) span(c *ical.Component) (span, error) {
 			first = m.Time
 		}
 	}
-	last, err := s.last(w.x)
+	last, err := s.last()
 	if err != nil {
 		return span{}, err
 	}

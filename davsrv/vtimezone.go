@@ -13,7 +13,7 @@ import (
 
 // Bounds of a VTIMEZONE that is turned into a zone.
 const (
-	maxObservances = 64
+	maxObservances = 32
 	maxOnsets      = 600 // of one observance
 	lastOnset      = 2100
 )
@@ -27,7 +27,7 @@ type onset struct {
 // zoneFrom builds the zone that a VTIMEZONE describes (RFC 5545 §3.6.5). The
 // transitions are written as TZif (RFC 8536), which package time reads. Nil
 // means that the component describes none.
-func zoneFrom(tz *ical.Component, x *expander) *time.Location {
+func (w *clockwork) zoneFrom(tz *ical.Component) *time.Location {
 	var onsets []onset
 	first, earliest := 0, time.Time{}
 	if len(tz.Children) > maxObservances {
@@ -46,7 +46,7 @@ func zoneFrom(tz *ical.Component, x *expander) *time.Location {
 		if earliest.IsZero() || start.Before(earliest) {
 			first, earliest = from, start.Time
 		}
-		for _, t := range observed(c, start.Time, from, x) {
+		for _, t := range w.observed(c, start.Time, from) {
 			onsets = append(onsets, onset{t.Unix() - int64(from), to})
 		}
 	}
@@ -62,7 +62,7 @@ func zoneFrom(tz *ical.Component, x *expander) *time.Location {
 }
 
 // observed lists the local times, written as UTC, at which an observance begins.
-func observed(c *ical.Component, start time.Time, from int, x *expander) []time.Time {
+func (w *clockwork) observed(c *ical.Component, start time.Time, from int) []time.Time {
 	out := []time.Time{start}
 	for _, p := range c.Props.Values(ical.PropRecurrenceDates) {
 		for v := range strings.SplitSeq(p.Value, ",") {
@@ -83,7 +83,7 @@ func observed(c *ical.Component, start time.Time, from int, x *expander) []time.
 		opt.Until = opt.Until.Add(time.Duration(from) * time.Second) // it is in UTC
 	}
 	more := new([]time.Time)
-	err = x.run(*opt, func(t time.Time) bool {
+	err = w.run(*opt, func(t time.Time) bool {
 		*more = append(*more, t)
 		return len(*more) < maxOnsets && t.Year() < lastOnset
 	})

@@ -7,6 +7,7 @@ import (
 	_ "time/tzdata" // hosts without zoneinfo, such as small boards, must agree
 
 	"github.com/emersion/go-ical"
+	"github.com/teambition/rrule-go"
 )
 
 // maxZones bounds the cache: there are some 600 names in the IANA database.
@@ -46,6 +47,18 @@ type clockwork struct {
 	floating *time.Location
 	cal      *ical.Calendar
 	zones    map[string]*time.Location
+	spent    time.Duration // on recurrence
+}
+
+// run is [expander.run] within what one object may cost.
+func (w *clockwork) run(opt rrule.ROption, visit func(time.Time) bool) error {
+	if w.spent > expandAllFor {
+		return errOpaque
+	}
+	began := time.Now()
+	err := w.x.run(opt, visit)
+	w.spent += time.Since(began)
+	return err
 }
 
 func newClockwork(x *expander, c *ical.Calendar, floating *time.Location) *clockwork {
@@ -90,7 +103,7 @@ func (w *clockwork) find(tzid string) *time.Location {
 			continue
 		}
 		if p := c.Props.Get(ical.PropTimezoneID); p != nil && strings.Trim(p.Value, "\" \t") == name {
-			return zoneFrom(c, w.x)
+			return w.zoneFrom(c)
 		}
 	}
 	return nil
