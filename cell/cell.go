@@ -137,6 +137,7 @@ func (c *Cell) build() (*house, error) {
 
 	h.units = []service.Unit{
 		service.Bind("mode", fixed{store.Resolved().Cell.Mode}, modeOf),
+		service.Bind("storage", storage{store, c.db}, func(*config.Document) (none struct{}) { return none }),
 		service.Bind("people", c.people, users.From),
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
@@ -149,6 +150,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("proxy", entry, proxy.From, off(func(d *config.Document) *bool { return d.Proxy.Enabled })),
 		service.Bind("web", web, webFrom),
 	}
+	dhcp.Given = c.noteLease
 	h.group = service.NewGroup(c.unit("cell"), h.units...)
 	h.group.Changed = c.noteUnit
 	store.Watch(c.noteChange)

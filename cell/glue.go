@@ -14,6 +14,7 @@ import (
 	"pic/core/event"
 	"pic/core/service"
 	"pic/core/users"
+	"pic/dhcpsrv"
 )
 
 func modeOf(d *config.Document) config.Mode { return d.Cell.Mode }
@@ -65,13 +66,16 @@ func (c *Cell) login(scope users.Scope) func(ctx context.Context, login, secret 
 	}
 }
 
+// silent are the parts that no page lists unless something is wrong with them.
+var silent = []string{"mode", "storage", "people", "names"}
+
 // units is what the API sees of the group: the services, without the parts that
 // only keep others in step.
 type units struct{ group *service.Group }
 
 func (u units) Status() []service.Status {
 	return slices.DeleteFunc(u.group.Status(), func(s service.Status) bool {
-		return (s.Name == "mode" || s.Name == "people" || s.Name == "names") && len(s.Problems) == 0
+		return slices.Contains(silent, s.Name) && len(s.Problems) == 0
 	})
 }
 
@@ -107,6 +111,17 @@ func (c *Cell) noteUnit(unit string, s service.State, err error) {
 	case s == service.Running && err == nil:
 		c.events.Append(event.Event{Kind: "unit.started", Severity: event.Info, Unit: unit, Text: unit + " runs"})
 	}
+}
+
+// noteLease tells the timeline of devices that came.
+func (c *Cell) noteLease(l dhcpsrv.Lease) {
+	name := l.Name
+	if name == "" {
+		name = l.MAC
+	}
+	c.events.Append(event.Event{
+		Kind: "lease.given", Severity: event.Info, Unit: "dhcp", Subject: l.Address.String(), Text: name + " has " + l.Address.String(),
+	})
 }
 
 // noteChange tells the timeline of changes of the document.
