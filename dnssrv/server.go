@@ -93,6 +93,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.table.Store(t)
 	s.forward.follow(t.upstreams)
 	for _, b := range swap.Added() {
+		s.log.Info("serving", "network", b.Net, "listen", b.LocalAddr())
 		switch {
 		case b.Listener != nil:
 			s.serveTCP(s.run, b.Listener)

@@ -102,9 +102,9 @@ func ask(t testing.TB, s *Server, network, qname string, qtype uint16, with ...f
 	return r
 }
 
-func edns(m *dns.Msg)    { m.SetEdns0(4096, false) }
-func wantDO(m *dns.Msg)  { m.SetEdns0(4096, true) }
-func noRD(m *dns.Msg)    { m.RecursionDesired = false }
+func edns(m *dns.Msg)   { m.SetEdns0(4096, false) }
+func wantDO(m *dns.Msg) { m.SetEdns0(4096, true) }
+func noRD(m *dns.Msg)   { m.RecursionDesired = false }
 
 // brief writes a message in one line.
 func brief(m *dns.Msg) string {

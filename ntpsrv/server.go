@@ -99,6 +99,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.follow(c.Sources)
 	s.refresh()
 	for _, b := range swap.Added() {
+		s.log.Info("serving", "network", b.Net, "listen", b.LocalAddr())
 		conn := datagram.Wrap(b.Packet)
 		conn.Stamp()
 		conn.ReadBuffer(queue)
