@@ -56,7 +56,9 @@ cross: ## every platform that a cell runs on
 
 install: all ## as root: the binary and the service
 	install -m 0755 bin/pic /usr/local/bin/pic
+	install -D -m 0644 packaging/pic.sysusers /usr/lib/sysusers.d/pic.conf
 	install -m 0644 packaging/pic.service /etc/systemd/system/pic.service
+	systemd-sysusers pic.conf
 	systemctl daemon-reload
 
 clean:

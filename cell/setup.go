@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"pic/api"
 	"pic/api/wire"
 	"pic/core/config"
@@ -100,10 +102,19 @@ func (c *Cell) draft() *config.Document {
 }
 
 func (c *Cell) mode() config.Mode {
-	if c.Trial || os.Geteuid() != 0 {
+	if c.Trial || !privileged() {
 		return config.Trial
 	}
 	return config.Appliance
+}
+
+// privileged reports whether this process may manage the host's network, as root
+// or, under systemd, by capability.
+func privileged() bool {
+	var h = unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	err := unix.Capget(&h, &caps[0])
+	return err == nil && caps[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }
 
 func (c *Cell) uiPort() uint16 { return c.draft().Web.UIPort }
