@@ -21,6 +21,7 @@ const (
 type Config struct {
 	Mode      Mode
 	Key       config.Secret // the cell's private key; without it nothing is served
+	PublicKey string        // of Key, in base64; empty: not known
 	Port      uint16        // UDP
 	Addresses []netip.Prefix
 	MTU       int
@@ -49,7 +50,7 @@ func From(d *config.Document) Config {
 		return Config{}
 	}
 	c := Config{
-		Mode: TUN, Key: w.Key, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
+		Mode: TUN, Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
 		WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 	}
 	if d.Cell.Mode == config.Trial {

@@ -14,6 +14,7 @@ import (
 
 const (
 	keyA = "YAnIG8Mkz+qeKY9gXhBFMMkAdQXLyUwNRXMoN6UyJkA="
+	pubA = "9DdAP1qulSFvLCTRFKSl8d/fI2oAPOC1nuOHx+9o128="
 	keyB = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 	keyC = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 )
@@ -27,7 +28,7 @@ func document() *config.Document {
 			LAN: config.Interface{Name: "eth0", Address: netip.MustParsePrefix("192.168.1.10/24")},
 		},
 		WireGuard: config.WireGuard{
-			Key: "wg-1", PublicKey: keyA, Endpoint: "oak.example.org",
+			Key: "wg-1", PublicKey: pubA, Endpoint: "oak.example.org",
 			Subnet: netip.MustParsePrefix("10.77.0.0/24"), Subnet6: netip.MustParsePrefix("fd77::/64"),
 		},
 		Peers: []config.Peer{

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 	wg "golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 )
@@ -33,6 +32,10 @@ type tunnel struct {
 func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err error) {
 	t := &tunnel{mode: ground, name: "userspace", addrs: c.Addresses, mtu: c.MTU}
 	var card tun.Device
+	batch := userBatch
+	if ground == TUN {
+		batch = tunBatch
+	}
 	if ground == TUN {
 		if card, t.name, err = openTUN(c.Interface); err != nil {
 			return nil, err
@@ -47,7 +50,7 @@ func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err 
 	if t.stack != nil {
 		t.stack.obey(newPolicy(c))
 	}
-	t.dev = wg.NewDevice(card, conn.NewStdNetBind(), wireguardLog(s.log))
+	t.dev = wg.NewDevice(card, newBind(batch), wireguardLog(s.log))
 	defer func() {
 		if err != nil {
 			t.dev.Close()

@@ -38,6 +38,9 @@ func (s *Server) desire(c Config) (device, error) {
 	if d.private, err = s.secretKey(c.Key); err != nil {
 		return d, fmt.Errorf("the cell's private key (wireguard.key): %w", err)
 	}
+	if pub, err := PublicKey(d.private.base64()); err != nil || c.PublicKey != "" && pub != c.PublicKey {
+		return d, fmt.Errorf("wireguard.publicKey is not that of the cell's private key (wireguard.key); it is %s", pub)
+	}
 	for _, p := range c.Peers {
 		pub, err := parseKey(p.PublicKey)
 		if err != nil {

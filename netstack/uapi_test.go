@@ -66,6 +66,7 @@ func TestBadKeysAreNamed(t *testing.T) {
 		edit func(*Config)
 		want string
 	}{
+		"other key":      {func(c *Config) { c.PublicKey = keyB }, "wireguard.publicKey"},
 		"no such secret": {func(c *Config) { c.Key = "none" }, "wireguard.key"},
 		"short key":      {func(c *Config) { c.Peers[0].PublicKey = "AAAA" }, "peer laptop: public key"},
 		"twice":          {func(c *Config) { c.Peers[0].PublicKey = keyC }, "peer guest: another peer"},

@@ -29,9 +29,9 @@ const (
 	nic = 1
 	// queue is how many packets may wait for WireGuard. More only adds delay.
 	queue = 256
-	// batch is how many packets WireGuard takes at once; each costs it a buffer
-	// of 64 KB.
-	batch = 8
+	// userBatch is how many packets WireGuard moves at once; each costs it a
+	// buffer of 64 KB.
+	userBatch = 16
 )
 
 // A userNet is a TCP/IP stack within the process, with the cell's addresses, and
@@ -212,7 +212,7 @@ func (n *userNet) File() *os.File           { return nil }
 func (n *userNet) MTU() (int, error)        { return n.mtu, nil }
 func (n *userNet) Name() (string, error)    { return "userspace", nil }
 func (n *userNet) Events() <-chan tun.Event { return n.events }
-func (n *userNet) BatchSize() int           { return batch }
+func (n *userNet) BatchSize() int           { return userBatch }
 
 // dial opens a connection from the cell into the tunnel.
 func (n *userNet) dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
