@@ -101,7 +101,7 @@ func (st *store) transfer(ctx context.Context, t transfer) (created bool, err er
 	err = st.space.Update(ctx, func(w state.Writer) error {
 		src, err := readObject(w, t.from.id, t.fromName)
 		if err != nil || src == nil {
-			return cmpErr(err, errNoObject)
+			return orElse(err, errNoObject)
 		}
 		dst, err := readObject(w, t.to.id, t.toName)
 		if err != nil {

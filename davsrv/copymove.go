@@ -85,7 +85,7 @@ func (q *request) plan(root *os.Root, to target, over overwriting, what verb) (*
 // moveFile answers MOVE of a file or folder: one rename.
 func (q *request) moveFile() error {
 	if d, err := q.depth(depthInfinity); err != nil || d != depthInfinity {
-		return cmpErr(err, refuse(http.StatusBadRequest, "A folder is moved with all that is in it."))
+		return orElse(err, refuse(http.StatusBadRequest, "A folder is moved with all that is in it."))
 	}
 	to, over, err := q.fileDestination()
 	if err != nil {
@@ -350,7 +350,7 @@ func (q *request) deleteFile() error {
 		return refuse(http.StatusForbidden, "The user's folder itself cannot be deleted.")
 	}
 	if d, err := q.depth(depthInfinity); err != nil || d != depthInfinity {
-		return cmpErr(err, refuse(http.StatusBadRequest, "A folder is deleted with all that is in it."))
+		return orElse(err, refuse(http.StatusBadRequest, "A folder is deleted with all that is in it."))
 	}
 	return q.withHome(func(root *os.Root) error {
 		if err := q.unname(root); err != nil {

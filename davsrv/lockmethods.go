@@ -52,15 +52,12 @@ func (q *request) lock() error {
 			return err
 		}
 		q.w.Header().Set("Lock-Token", "<"+l.Token+">")
-		return q.writeLocks(statusOr(created, http.StatusCreated), []*lock{l})
+		status := http.StatusOK
+		if created {
+			status = http.StatusCreated
+		}
+		return q.writeLocks(status, []*lock{l})
 	})
-}
-
-func statusOr(is bool, status int) int {
-	if is {
-		return status
-	}
-	return http.StatusOK
 }
 
 // lockTarget checks what is to be locked and reports whether it must be made.
@@ -112,7 +109,7 @@ func (q *request) readLock(root *node) (*lock, error) {
 	}
 	how, err := q.depth(depthInfinity)
 	if err != nil || how == depth1 {
-		return nil, cmpErr(err, refuse(http.StatusBadRequest, "A lock has Depth: 0 or infinity."))
+		return nil, orElse(err, refuse(http.StatusBadRequest, "A lock has Depth: 0 or infinity."))
 	}
 	l.Infinite = how == depthInfinity
 	if o := root.child(dav("owner")); o != nil {

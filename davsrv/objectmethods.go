@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -163,7 +164,7 @@ func (q *request) deleteObject() error {
 	}
 	if len(q.at.rest) == 1 {
 		if d, err := q.depth(depthInfinity); err != nil || d != depthInfinity {
-			return cmpErr(err, refuse(http.StatusBadRequest, "A collection is deleted with all that is in it."))
+			return orElse(err, refuse(http.StatusBadRequest, "A collection is deleted with all that is in it."))
 		}
 		err = q.s.store.remove(q.r.Context(), c, func(*collection) error { return q.unconditional() })
 	} else {
@@ -218,7 +219,7 @@ func (q *request) transferObject(what verb) error {
 		if dst != nil && overwrite == keep {
 			return errPrecondition
 		}
-		if t.to.Shelf == shelfCalendar && !contains(t.to.Comps, src.comp) {
+		if t.to.Shelf == shelfCalendar && !slices.Contains(t.to.Comps, src.comp) {
 			return violates(http.StatusForbidden, cal("supported-calendar-component"), "The destination does not take "+src.comp+" components.")
 		}
 		return q.objectConditions(src)
@@ -229,15 +230,6 @@ func (q *request) transferObject(what verb) error {
 	}
 	q.w.WriteHeader(statusFor(created))
 	return nil
-}
-
-func contains(comps []string, c string) bool {
-	for _, have := range comps {
-		if have == c {
-			return true
-		}
-	}
-	return false
 }
 
 // An overwriting says what happens to what is at the destination.

@@ -26,7 +26,7 @@ func (st *store) object(id uint64, name string) (*object, error) {
 	var o *object
 	err := st.space.View(func(r state.Reader) (err error) {
 		if o, err = readObject(r, id, name); o == nil || err != nil {
-			return cmpErr(err, errNoObject)
+			return orElse(err, errNoObject)
 		}
 		o.raw = bytes.Clone(r.Get(key(keyRaw, id, name)))
 		return nil
@@ -34,7 +34,8 @@ func (st *store) object(id uint64, name string) (*object, error) {
 	return o, err
 }
 
-func cmpErr(err, otherwise error) error {
+// orElse is err, or otherwise where that is nil.
+func orElse(err, otherwise error) error {
 	if err != nil {
 		return err
 	}

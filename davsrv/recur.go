@@ -222,12 +222,15 @@ func seriesOf(w *clockwork, c *ical.Component, start moment, overridden map[inst
 		}
 	}
 	if ex := c.Props.Values(ical.PropExceptionDates); len(ex) > 0 {
-		gone := make(map[instanceKey]bool, len(overridden)+len(ex))
+		gone, n := make(map[instanceKey]bool, len(overridden)+len(ex)), 0
 		for k := range overridden {
 			gone[k] = true
 		}
 		for _, p := range ex {
 			for v := range strings.SplitSeq(p.Value, ",") {
+				if n++; n > maxInstances {
+					return nil, errOpaque
+				}
 				if m, ok := w.moment(&p, v); ok {
 					gone[keyOf(m)] = true
 				}
