@@ -105,7 +105,9 @@ export function connect(qc: QueryClient): () => void {
 	const open = () => {
 		source = new EventSource(last ? `/api/events?since=${encodeURIComponent(last)}` : "/api/events")
 		source.onopen = () => {
+			// What was said between the first reading and now was told to nobody.
 			if (state === "lost") qc.invalidateQueries()
+			else stale(["logs", "timeline", "status"])
 			wait = 1000
 			setLink("live")
 		}

@@ -75,7 +75,7 @@ function DraftBar({ drafts }: { drafts: Drafts }) {
 						{t("Load what is new")}
 					</Button>
 				) : (
-					<Button kind="primary" onPress={() => apply.mutate()} isDisabled={apply.isPending || !!check.error}>
+					<Button kind="primary" onPress={() => apply.mutate()} isDisabled={!!check.error} isPending={apply.isPending}>
 						{apply.isPending ? t("Applying…") : t("Apply")}
 					</Button>
 				)}
@@ -117,7 +117,7 @@ function AppliedBar({ applied }: { applied: Applied }) {
 				{undo.error && <p className="text-bad-ink">{textOf(undo.error)}</p>}
 			</div>
 			<div className="flex gap-2">
-				<Button icon={Undo2} onPress={() => undo.mutate({ to: applied.before, from: outcome.revision })} isDisabled={undo.isPending}>
+				<Button icon={Undo2} onPress={() => undo.mutate({ to: applied.before, from: outcome.revision })} isPending={undo.isPending}>
 					{t("Undo")}
 				</Button>
 				<Button kind="quiet" onPress={() => store.set({ applied: null })}>
@@ -144,10 +144,10 @@ function ConfirmBar({ pending }: { pending: Pending }) {
 				{settle.error && <p className="text-bad-ink">{textOf(settle.error)}</p>}
 			</div>
 			<div className="flex gap-2 max-card:flex-1 max-card:[&>*]:flex-1">
-				<Button icon={Undo2} onPress={() => settle.mutate("revert")} isDisabled={settle.isPending}>
+				<Button icon={Undo2} onPress={() => settle.mutate("revert")} isPending={settle.isPending}>
 					{t("Undo now")}
 				</Button>
-				<Button kind="primary" icon={Check} onPress={() => settle.mutate("confirm")} isDisabled={settle.isPending}>
+				<Button kind="primary" icon={Check} onPress={() => settle.mutate("confirm")} isPending={settle.isPending}>
 					{t("Keep it")}
 				</Button>
 			</div>

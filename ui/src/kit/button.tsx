@@ -6,7 +6,7 @@ import { Link } from "wouter"
 type Look = "primary" | "plain" | "quiet" | "danger"
 
 const base =
-	"inline-flex items-center justify-center gap-2 rounded-control text-body font-medium whitespace-nowrap transition-colors duration-[120ms] select-none disabled:opacity-50 data-[disabled]:opacity-50 data-[disabled]:cursor-default"
+	"inline-flex items-center justify-center gap-2 rounded-control text-body font-medium whitespace-nowrap transition-colors duration-[120ms] select-none data-[disabled]:cursor-default data-[disabled]:opacity-50 data-[pending]:cursor-progress data-[pending]:opacity-70"
 const looks: Record<Look, string> = {
 	primary: "bg-leaf-solid text-white hover:bg-leaf-press",
 	plain: "bg-surface text-ink border border-line hover:bg-hover",

@@ -49,7 +49,7 @@ export function Fact({ name, children }: { name: string; children: ReactNode }) 
 	return (
 		<div className="col-span-2 grid grid-cols-subgrid">
 			<dt className="text-muted">{name}</dt>
-			<dd className="flex min-w-0 flex-col items-start [overflow-wrap:anywhere]">{children}</dd>
+			<dd className="flex min-w-0 flex-col items-start gap-1 [overflow-wrap:anywhere]">{children}</dd>
 		</div>
 	)
 }

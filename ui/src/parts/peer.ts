@@ -3,6 +3,11 @@ import { happened } from "../kit/format"
 import type { Tone } from "../kit/status"
 import { t } from "../kit/words"
 
+/** Whether a host name or host:port only holds on the cell itself. */
+export function isLoopback(host: string): boolean {
+	return /^(localhost|127\.[\d.]+|\[?::1\]?)(:\d+)?$/.test(host)
+}
+
 // A peer that carries traffic shakes hands every two minutes.
 const alive = 180_000
 

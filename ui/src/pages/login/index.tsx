@@ -33,7 +33,7 @@ export default function Login() {
 					<Field label={t("Name")} value={login} onChange={setLogin} autoComplete="username" autoCapitalize="none" spellCheck="false" autoFocus isRequired />
 					<Field label={t("Password")} type="password" value={password} onChange={setPassword} autoComplete="current-password" isRequired />
 					{signIn.error && <Notice tone="bad" title={textOf(signIn.error)} />}
-					<Button kind="primary" type="submit" isDisabled={!login.trim() || !password || signIn.isPending} className="mt-1">
+					<Button kind="primary" type="submit" isDisabled={!login.trim() || !password} isPending={signIn.isPending} className="mt-1">
 						{signIn.isPending ? t("Signing in…") : t("Sign in")}
 					</Button>
 				</form>

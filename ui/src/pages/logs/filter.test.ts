@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { Event, Line, Revision } from "../../api/types"
-import { attrs, byDay, hasText, merge } from "./filter"
+import { attrs, byDay, hasText, merge, unitsOf } from "./filter"
 
 const line: Line = { id: 1, time: "", level: "INFO", unit: "dns", msg: "serving", attrs: { listen: "127.0.0.1:53", why: "asked \"so\"" } }
 
@@ -35,4 +35,8 @@ test("changes and events make one list, newest first, each change once", () => {
 test("days keep the order", () => {
 	const days = byDay(merge([revision(2, "2026-05-03T12:00:00Z"), revision(1, "2026-05-01T12:00:00Z")], [event(1, "x", "2026-05-03T11:30:00Z")]))
 	expect(days.map(([, list]) => list.map((e) => e.key))).toEqual([["r2", "e1"], ["r1"]])
+})
+
+test("what has said something can be chosen, and what is chosen stays", () => {
+	expect(unitsOf([{ name: "ntp" }], [line, { ...line, unit: undefined }], "mail")).toEqual(["dns", "mail", "ntp"])
 })

@@ -12,6 +12,13 @@ export function hasText(l: Line, text: string): boolean {
 	return !wanted || `${l.unit ?? ""} ${l.msg} ${attrs(l)}`.toLowerCase().includes(wanted)
 }
 
+/** The units to choose from: the services, and whatever else has said something. */
+export function unitsOf(services: readonly { name: string }[], lines: readonly Line[], chosen: string): string[] {
+	const all = new Set([...services.map((s) => s.name), ...lines.map((l) => l.unit ?? ""), chosen])
+	all.delete("")
+	return [...all].sort()
+}
+
 export type Entry = { at: number; key: string } & ({ revision: Revision } | { event: Event })
 
 /** Changes and events in one list, newest first. A change is told once, with its difference. */

@@ -11,7 +11,7 @@ import { Empty } from "../../kit/states"
 import { t, tn } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { serviceName } from "../../parts/names"
-import { attrs, hasText } from "./filter"
+import { attrs, hasText, unitsOf } from "./filter"
 
 const levels = [
 	["", t("Every level")],
@@ -38,7 +38,7 @@ export function Lines() {
 	}
 	const last = held?.at(-1)?.id ?? 0
 	const waiting = held ? (logs.data ?? []).filter((l) => l.id > last).length : 0
-	const units = [...new Set([...(status?.services ?? []).map((s) => s.name), ...(unit ? [unit] : [])])]
+	const units = unitsOf(status?.services ?? [], logs.data ?? [], unit)
 	return (
 		<section aria-label={t("Log lines")} className="flex min-h-[360px] flex-col rounded-card border border-line bg-surface" style={{ blockSize: "max(360px, calc(100dvh - 236px - var(--bottom-bar)))" }}>
 			<div className="flex flex-wrap items-center gap-2 border-b border-line p-3 max-card:[&>div]:flex-1">

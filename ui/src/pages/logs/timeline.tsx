@@ -93,7 +93,7 @@ function Undo({ to, all, onClose }: { to: Revision; all: readonly Revision[]; on
 				<Button kind="quiet" onPress={onClose} autoFocus>
 					{t("Leave it")}
 				</Button>
-				<Button kind="primary" onPress={() => undo.mutate({ to: to.revision - 1 }, { onSuccess: onClose })} isDisabled={undo.isPending}>
+				<Button kind="primary" onPress={() => undo.mutate({ to: to.revision - 1 }, { onSuccess: onClose })} isPending={undo.isPending}>
 					{t("Go back")}
 				</Button>
 			</DialogActions>

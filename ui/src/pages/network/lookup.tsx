@@ -28,7 +28,7 @@ export function Lookup({ zone }: { zone: string }) {
 			<form onSubmit={submit} noValidate className="grid grid-cols-[1fr_110px] gap-3 card:grid-cols-[1fr_110px_auto] card:items-end">
 				<Field label={t("Name")} value={name} onChange={setName} placeholder={`mail.${zone}`} mono autoComplete="off" autoCapitalize="none" spellCheck="false" />
 				<Select label={t("Type")} value={type} onChange={setType} options={types.map((x) => [x, x] as const)} />
-				<Button type="submit" icon={Search} isDisabled={!name.trim() || ask.isPending} className="max-card:col-span-2">
+				<Button type="submit" icon={Search} isDisabled={!name.trim()} isPending={ask.isPending} className="max-card:col-span-2">
 					{t("Ask")}
 				</Button>
 			</form>

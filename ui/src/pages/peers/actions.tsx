@@ -108,7 +108,7 @@ function Remove({ peer, url, onClose }: { peer: Peer; url: string; onClose: () =
 				<Button kind="quiet" onPress={onClose} autoFocus>
 					{t("Keep it")}
 				</Button>
-				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isDisabled={remove.isPending}>
+				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isPending={remove.isPending}>
 					{t("Remove {name}", { name: peer.name })}
 				</Button>
 			</DialogActions>

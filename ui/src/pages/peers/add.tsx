@@ -8,22 +8,18 @@ import { Choice, Field, Select } from "../../kit/field"
 import { Dialog, DialogActions } from "../../kit/overlay"
 import { Notice } from "../../kit/status"
 import { t } from "../../kit/words"
+import { isLoopback } from "../../parts/peer"
 import { type Form, label, request, withPort } from "./filter"
 import { Handover } from "./handover"
 
 const fields = ["name", "owner", "endpoint", "publicKey"]
-
-/** The name under which this browser found the cell, unless it only holds on the cell itself. */
-function reachable(host: string): string {
-	return /^(localhost|127\..*|\[?::1\]?)$/.test(host) ? "" : host
-}
 
 /** Asks for a device, makes it, and hands over what the device needs. */
 export function AddPeer({ onClose }: { onClose: () => void }) {
 	const { data: me } = useSession()
 	const { data: users } = useUsers()
 	const { data: doc } = useResolved()
-	const [form, change] = useState<Form>({ name: "", owner: me?.user ?? "", tunnel: "full", endpoint: reachable(location.hostname), publicKey: "" })
+	const [form, change] = useState<Form>({ name: "", owner: me?.user ?? "", tunnel: "full", endpoint: "", publicKey: "" })
 	const port = doc?.wireguard?.port ?? 51820
 	const set = (part: Partial<Form>) => change({ ...form, ...part })
 	const add = useEdit((f: Form) => call<PeerOutcome>("/api/peers", { method: "POST", body: request(f, port) }))
@@ -46,15 +42,20 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 		)
 	}
 	const name = label(form.name)
-	const known = doc?.wireguard?.endpoint
+	const known = doc?.wireguard?.endpoint ?? ""
+	const here = !known || isLoopback(known)
 	const endpoint = (
 		<Field
 			label={t("Where the device finds the cell")}
 			value={form.endpoint}
 			onChange={(v) => set({ endpoint: v })}
 			error={errorAt(add.error, "endpoint")}
-			placeholder={known || `home.example.org:${port}`}
-			hint={known ? t("Only if it differs for this device.") : t("Host and port as seen from the internet. Say it once for all devices on the page WireGuard.")}
+			placeholder={here ? `home.example.org:${port}` : known}
+			hint={
+				here
+					? t("Host and port as seen from the internet. Without it, only this host itself finds the cell. Say it once for all on the page WireGuard.")
+					: t("Only if it differs for this device.")
+			}
 			mono
 			autoComplete="off"
 			spellCheck="false"
@@ -91,11 +92,11 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 						{ value: "split", title: t("Only the cell and the home network"), text: t("The rest goes its usual way.") },
 					]}
 				/>
-				{!known && endpoint}
+				{here && endpoint}
 				<details className="group" open={!!errorAt(add.error, "endpoint") || !!errorAt(add.error, "publicKey") || undefined}>
 					<summary className="cursor-pointer text-muted hover:text-ink">{t("More")}</summary>
 					<div className="mt-3 flex flex-col gap-4">
-						{known && endpoint}
+						{!here && endpoint}
 						<Field
 							label={t("Its public key")}
 							value={form.publicKey}
@@ -112,7 +113,7 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 					<Button kind="quiet" onPress={onClose}>
 						{t("Cancel")}
 					</Button>
-					<Button kind="primary" type="submit" isDisabled={!name || add.isPending || (!known && !form.endpoint.trim())}>
+					<Button kind="primary" type="submit" isDisabled={!name} isPending={add.isPending}>
 						{add.isPending ? t("Adding…") : t("Add")}
 					</Button>
 				</DialogActions>

@@ -108,7 +108,7 @@ function ServiceCard({ of: s, may }: { of: Service; may: boolean }) {
 					<span className="sr-only">{t("of {name}", { name: serviceName(s.name) })}</span>
 				</Link>
 				{may && s.state !== "off" && (
-					<Button kind="quiet" icon={RotateCw} onPress={() => restart.mutate()} isDisabled={restart.isPending} aria-label={t("Restart {name}", { name: serviceName(s.name) })}>
+					<Button kind="quiet" icon={RotateCw} onPress={() => restart.mutate()} isPending={restart.isPending} aria-label={t("Restart {name}", { name: serviceName(s.name) })}>
 						{t("Restart")}
 					</Button>
 				)}

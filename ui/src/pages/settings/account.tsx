@@ -174,7 +174,7 @@ function Make(p: {
 					<Button kind="quiet" onPress={p.onClose}>
 						{t("Cancel")}
 					</Button>
-					<Button kind="primary" type="submit" isDisabled={!label.trim() || make.isPending}>
+					<Button kind="primary" type="submit" isDisabled={!label.trim()} isPending={make.isPending}>
 						{t("Make it")}
 					</Button>
 				</DialogActions>
@@ -193,5 +193,5 @@ function Delete({ url, what, refresh: key }: { url: string; what: string; refres
 		},
 		onError: (err) => toast(textOf(err)),
 	})
-	return <IconButton icon={Trash2} label={t("Delete {what}", { what })} onPress={() => remove.mutate()} isDisabled={remove.isPending} />
+	return <IconButton icon={Trash2} label={t("Delete {what}", { what })} onPress={() => remove.mutate()} isPending={remove.isPending} />
 }

@@ -121,7 +121,7 @@ function Remove({ user, url, onClose }: { user: User; url: string; onClose: () =
 				<Button kind="quiet" onPress={onClose} autoFocus>
 					{t("Keep them")}
 				</Button>
-				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isDisabled={remove.isPending}>
+				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isPending={remove.isPending}>
 					{t("Remove {name}", { name: user.name })}
 				</Button>
 			</DialogActions>

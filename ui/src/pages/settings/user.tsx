@@ -42,7 +42,7 @@ export function AddUser({ onClose }: { onClose: () => void }) {
 					<Button kind="quiet" onPress={onClose}>
 						{t("Cancel")}
 					</Button>
-					<Button kind="primary" type="submit" isDisabled={!form.name.trim() || !form.password || add.isPending}>
+					<Button kind="primary" type="submit" isDisabled={!form.name.trim() || !form.password} isPending={add.isPending}>
 						{t("Add")}
 					</Button>
 				</DialogActions>
@@ -75,7 +75,7 @@ export function SetPassword({ user, self, onClose }: { user: string; self: boole
 					<Button kind="quiet" onPress={onClose}>
 						{t("Cancel")}
 					</Button>
-					<Button kind="primary" type="submit" isDisabled={!password || (self && !current) || save.isPending}>
+					<Button kind="primary" type="submit" isDisabled={!password || (self && !current)} isPending={save.isPending}>
 						{t("Set it")}
 					</Button>
 				</DialogActions>

@@ -85,7 +85,7 @@ const certificates: Column<Certificate>[] = [
 	{
 		head: t("Names"),
 		cell: (c) => (
-			<span className="flex min-w-0 flex-col items-start">
+			<span className="flex min-w-0 flex-col items-start gap-1">
 				{(c.names ?? []).slice(0, 4).map((n) => (
 					<Copy key={n} value={n} label={t("the name")} />
 				))}

@@ -13,7 +13,7 @@ import { type Column, Table } from "../../kit/table"
 import { Copy, None, Time } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
-import { peerState } from "../../parts/peer"
+import { isLoopback, peerState } from "../../parts/peer"
 
 export default function WireGuardPage() {
 	const wg = useWireGuard()
@@ -22,7 +22,7 @@ export default function WireGuardPage() {
 			<Loaded of={wg} rows={8}>
 				{(w) => (
 					<>
-						{w.enabled && !w.endpoint && (
+						{w.enabled && (!w.endpoint || isLoopback(w.endpoint)) && (
 							<Notice tone="warn" title={t("Devices do not know where to find this cell")}>
 								{t("Say below under which host name or address it is reached from outside. Until then, each device has to be told when it is added.")}
 							</Notice>

@@ -146,7 +146,7 @@ export default function Wizard() {
 						) : (
 							<span />
 						)}
-						<Button kind="primary" type="submit" isDisabled={create.isPending}>
+						<Button kind="primary" type="submit" isPending={create.isPending}>
 							{step !== "summary" ? t("Next") : create.isPending ? t("Starting…") : t("Start the cell")}
 						</Button>
 					</div>
