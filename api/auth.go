@@ -38,19 +38,21 @@ type sessionBody struct {
 	Body   wire.Session
 }
 
-func (a *API) session(ctx context.Context, _ *struct{}) (*struct{ Body wire.Session }, error) {
+func (a *API) session(ctx context.Context, _ *struct{}) (*body[wire.Session], error) {
 	c := callerOf(ctx)
-	return &struct{ Body wire.Session }{sessionOf(c.Principal, c.csrf)}, nil
+	return &body[wire.Session]{sessionOf(c.Principal, c.csrf)}, nil
 }
 
 func sessionOf(p users.Principal, csrf string) wire.Session {
 	return wire.Session{User: p.Name, Display: p.Display, Role: p.Role, CSRF: csrf}
 }
 
-func (a *API) login(ctx context.Context, in *struct {
+type loginInput struct {
 	Client
 	Body wire.Login
-}) (*sessionBody, error) {
+}
+
+func (a *API) login(ctx context.Context, in *loginInput) (*sessionBody, error) {
 	p, err := a.Users.Authenticate(ctx, in.Body.Login, in.Body.Password, users.Web, in.From)
 	if err != nil {
 		// Not the login: people type their password there by mistake.
@@ -82,9 +84,11 @@ func (a *API) open(ctx context.Context, p users.Principal, from Client) (*sessio
 	}, nil
 }
 
-func (a *API) logout(ctx context.Context, _ *struct{}) (*struct {
+type goodbye struct {
 	Cookie http.Cookie `header:"Set-Cookie"`
-}, error) {
+}
+
+func (a *API) logout(ctx context.Context, _ *struct{}) (*goodbye, error) {
 	c := callerOf(ctx)
 	if c.session == "" {
 		return nil, fail(http.StatusConflict, "conflict", "only a browser session can be signed out; delete the token instead")
@@ -92,9 +96,7 @@ func (a *API) logout(ctx context.Context, _ *struct{}) (*struct {
 	if err := a.Users.EndSession(ctx, c.session); err != nil {
 		return nil, err
 	}
-	return &struct {
-		Cookie http.Cookie `header:"Set-Cookie"`
-	}{http.Cookie{Name: SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode}}, nil
+	return &goodbye{http.Cookie{Name: SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode}}, nil
 }
 
 // tell puts something that the caller did into the timeline.

@@ -31,11 +31,13 @@ func (a *API) known(name string) error {
 	return nil
 }
 
-func (a *API) setPassword(ctx context.Context, in *struct {
+type setPasswordInput struct {
 	OneUser
 	Client
 	Body wire.NewPassword
-}) (*struct{}, error) {
+}
+
+func (a *API) setPassword(ctx context.Context, in *setPasswordInput) (*struct{}, error) {
 	if err := a.known(in.Name); err != nil {
 		return nil, err
 	}
@@ -61,7 +63,7 @@ type OneOfUser struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
-func (a *API) appPasswords(ctx context.Context, in *OneUser) (*struct{ Body []wire.AppPassword }, error) {
+func (a *API) appPasswords(ctx context.Context, in *OneUser) (*body[[]wire.AppPassword], error) {
 	if err := a.known(in.Name); err != nil {
 		return nil, err
 	}
@@ -77,18 +79,15 @@ func (a *API) appPasswords(ctx context.Context, in *OneUser) (*struct{ Body []wi
 		}
 		out = append(out, w)
 	}
-	return &struct{ Body []wire.AppPassword }{out}, nil
+	return &body[[]wire.AppPassword]{out}, nil
 }
 
-type issued struct {
-	Status int
-	Body   wire.Issued
-}
-
-func (a *API) addAppPassword(ctx context.Context, in *struct {
+type addAppPasswordInput struct {
 	OneUser
 	Body wire.NewAppPassword
-}) (*issued, error) {
+}
+
+func (a *API) addAppPassword(ctx context.Context, in *addAppPasswordInput) (*made[wire.Issued], error) {
 	if err := a.known(in.Name); err != nil {
 		return nil, err
 	}
@@ -105,7 +104,7 @@ func (a *API) addAppPassword(ctx context.Context, in *struct {
 		return nil, err
 	}
 	a.tell(ctx, "app-password.created", in.Name, in.Name+" has a new app password: "+in.Body.Label)
-	return &issued{http.StatusCreated, wire.Issued{ID: id, Secret: secret}}, nil
+	return &made[wire.Issued]{http.StatusCreated, wire.Issued{ID: id, Secret: secret}}, nil
 }
 
 func (a *API) deleteAppPassword(ctx context.Context, in *OneOfUser) (*struct{}, error) {
@@ -123,7 +122,7 @@ func (a *API) deleteAppPassword(ctx context.Context, in *OneOfUser) (*struct{}, 
 	return nil, nil
 }
 
-func (a *API) sessions(ctx context.Context, in *OneUser) (*struct{ Body []wire.SignIn }, error) {
+func (a *API) sessions(ctx context.Context, in *OneUser) (*body[[]wire.SignIn], error) {
 	all, err := a.Users.Sessions(in.Name)
 	if err != nil {
 		return nil, err
@@ -142,7 +141,7 @@ func (a *API) sessions(ctx context.Context, in *OneUser) (*struct{ Body []wire.S
 		}
 		out = append(out, w)
 	}
-	return &struct{ Body []wire.SignIn }{out}, nil
+	return &body[[]wire.SignIn]{out}, nil
 }
 
 func (a *API) endSession(ctx context.Context, in *OneOfUser) (*struct{}, error) {
@@ -156,7 +155,7 @@ func (a *API) endSession(ctx context.Context, in *OneOfUser) (*struct{}, error) 
 	return nil, a.Users.EndSessionID(ctx, in.Name, in.ID)
 }
 
-func (a *API) tokens(ctx context.Context, _ *struct{}) (*struct{ Body []wire.Token }, error) {
+func (a *API) tokens(ctx context.Context, _ *struct{}) (*body[[]wire.Token], error) {
 	all, err := a.Users.Tokens()
 	if err != nil {
 		return nil, err
@@ -167,10 +166,10 @@ func (a *API) tokens(ctx context.Context, _ *struct{}) (*struct{ Body []wire.Tok
 			out = append(out, wire.Token{ID: t.ID, User: t.User, Label: t.Label, Role: t.Role, Created: t.Created, Used: t.Used})
 		}
 	}
-	return &struct{ Body []wire.Token }{out}, nil
+	return &body[[]wire.Token]{out}, nil
 }
 
-func (a *API) addToken(ctx context.Context, in *struct{ Body wire.NewToken }) (*issued, error) {
+func (a *API) addToken(ctx context.Context, in *body[wire.NewToken]) (*made[wire.Issued], error) {
 	c := callerOf(ctx)
 	user, role := in.Body.User, in.Body.Role
 	if user == "" {
@@ -197,7 +196,7 @@ func (a *API) addToken(ctx context.Context, in *struct{ Body wire.NewToken }) (*
 		return nil, err
 	}
 	a.tell(ctx, "token.created", user, user+" has a new API token: "+in.Body.Label)
-	return &issued{http.StatusCreated, wire.Issued{ID: id, Secret: secret}}, nil
+	return &made[wire.Issued]{http.StatusCreated, wire.Issued{ID: id, Secret: secret}}, nil
 }
 
 // onlyAdmin is the name of the administrator where there is just one.
@@ -224,9 +223,11 @@ func rank(r config.Role) int {
 	return 0
 }
 
-func (a *API) deleteToken(ctx context.Context, in *struct {
+type deleteTokenInput struct {
 	ID string `path:"id" maxLength:"64"`
-}) (*struct{}, error) {
+}
+
+func (a *API) deleteToken(ctx context.Context, in *deleteTokenInput) (*struct{}, error) {
 	all, err := a.Users.Tokens()
 	if err != nil {
 		return nil, err

@@ -34,37 +34,31 @@ func (q Which) pick(s *config.Store) *config.Document {
 	return s.Current()
 }
 
-type documentBody struct {
-	ETag string `header:"ETag"`
-	Body *config.Document
-}
-
-func (a *API) document(_ context.Context, in *Which) (*documentBody, error) {
+func (a *API) document(_ context.Context, in *Which) (*tagged[*config.Document], error) {
 	doc := in.pick(a.Store)
-	return &documentBody{etag(doc.Revision), doc}, nil
+	return &tagged[*config.Document]{etag(doc.Revision), doc}, nil
 }
 
-type valueBody struct {
-	ETag string `header:"ETag"`
-	Body wire.Value
-}
-
-func (a *API) value(_ context.Context, in *struct {
+type valueInput struct {
 	Which
 	Path string `query:"path" maxLength:"256" example:"dns.upstreams" doc:"Empty for the whole document"`
-}) (*valueBody, error) {
+}
+
+func (a *API) value(_ context.Context, in *valueInput) (*tagged[wire.Value], error) {
 	doc := in.pick(a.Store)
 	v, err := config.Get(doc, in.Path)
 	if err != nil {
 		return nil, err
 	}
-	return &valueBody{etag(doc.Revision), wire.Value{Path: in.Path, Value: v}}, nil
+	return &tagged[wire.Value]{etag(doc.Revision), wire.Value{Path: in.Path, Value: v}}, nil
 }
 
-func (a *API) setValue(ctx context.Context, in *struct {
+type setValueInput struct {
 	Changing
 	Body wire.Put
-}) (*outcome, error) {
+}
+
+func (a *API) setValue(ctx context.Context, in *setValueInput) (*outcome, error) {
 	return a.edited(ctx, edit{
 		Changing: in.Changing,
 		reason:   in.Body.Reason,
@@ -73,12 +67,14 @@ func (a *API) setValue(ctx context.Context, in *struct {
 	})
 }
 
-func (a *API) deleteValue(ctx context.Context, in *struct {
+type deleteValueInput struct {
 	Changing
 	Path           string `query:"path" required:"true" minLength:"1" maxLength:"256"`
 	Reason         string `query:"reason" maxLength:"300"`
 	ConfirmSeconds int    `query:"confirmSeconds" minimum:"0" maximum:"3600"`
-}) (*outcome, error) {
+}
+
+func (a *API) deleteValue(ctx context.Context, in *deleteValueInput) (*outcome, error) {
 	return a.edited(ctx, edit{
 		Changing: in.Changing,
 		reason:   in.Reason,
@@ -87,10 +83,12 @@ func (a *API) deleteValue(ctx context.Context, in *struct {
 	})
 }
 
-func (a *API) tx(ctx context.Context, in *struct {
+type txInput struct {
 	Changing
 	Body wire.Tx
-}) (*outcome, error) {
+}
+
+func (a *API) tx(ctx context.Context, in *txInput) (*outcome, error) {
 	for i, e := range in.Body.Edits {
 		if e.Delete == (e.Value != nil) {
 			return nil, wrong(fmt.Sprintf("edits[%d]", i), "give either a value or delete")
@@ -117,9 +115,11 @@ func applyAll(d *config.Document, edits []wire.Edit) error {
 	return nil
 }
 
-func (a *API) history(_ context.Context, in *struct {
+type historyInput struct {
 	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
-}) (*struct{ Body []wire.Revision }, error) {
+}
+
+func (a *API) history(_ context.Context, in *historyInput) (*body[[]wire.Revision], error) {
 	revs, err := a.Store.History(in.Limit)
 	if err != nil {
 		return nil, err
@@ -127,13 +127,15 @@ func (a *API) history(_ context.Context, in *struct {
 	for i := range revs {
 		revs[i].Diff = list(revs[i].Diff)
 	}
-	return &struct{ Body []wire.Revision }{list(revs)}, nil
+	return &body[[]wire.Revision]{list(revs)}, nil
 }
 
-func (a *API) diff(_ context.Context, in *struct {
+type diffInput struct {
 	From int64 `query:"from" required:"true" minimum:"1"`
 	To   int64 `query:"to" minimum:"0" doc:"Default: the present one"`
-}) (*struct{ Body wire.Diff }, error) {
+}
+
+func (a *API) diff(_ context.Context, in *diffInput) (*body[wire.Diff], error) {
 	from, err := a.Store.Revision(in.From)
 	if err != nil {
 		return nil, err
@@ -144,13 +146,15 @@ func (a *API) diff(_ context.Context, in *struct {
 			return nil, err
 		}
 	}
-	return &struct{ Body wire.Diff }{wire.Diff{From: in.From, To: to.Revision, Diff: list(config.Diff(from, to))}}, nil
+	return &body[wire.Diff]{wire.Diff{From: in.From, To: to.Revision, Diff: list(config.Diff(from, to))}}, nil
 }
 
-func (a *API) rollback(ctx context.Context, in *struct {
+type rollbackInput struct {
 	Changing
 	Body wire.Rollback
-}) (*outcome, error) {
+}
+
+func (a *API) rollback(ctx context.Context, in *rollbackInput) (*outcome, error) {
 	old, err := a.Store.Revision(in.Body.Revision)
 	if err != nil {
 		return nil, err

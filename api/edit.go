@@ -25,7 +25,7 @@ func (c Changing) base() (int64, error) {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
-	if err != nil || n <= 0 || !strings.HasPrefix(tag, `"`) {
+	if err != nil || n <= 0 || tag != etag(n) {
 		return 0, config.ErrConflict // some ETag, and not of this document
 	}
 	return n, nil
@@ -83,10 +83,7 @@ func (a *API) change(ctx context.Context, e edit) (*config.Document, wire.Outcom
 }
 
 // outcome is the answer of an edit that has nothing else to say.
-type outcome struct {
-	ETag string `header:"ETag"`
-	Body wire.Outcome
-}
+type outcome = tagged[wire.Outcome]
 
 func (a *API) edited(ctx context.Context, e edit) (*outcome, error) {
 	_, out, err := a.change(ctx, e)

@@ -30,7 +30,7 @@ func (a *API) groupwareRoutes() {
 	route(a, SignedIn, "GET /api/files", "A folder of the caller's own files", a.files)
 }
 
-func (a *API) email(ctx context.Context, _ *struct{}) (*struct{ Body wire.Email }, error) {
+func (a *API) email(ctx context.Context, _ *struct{}) (*body[wire.Email], error) {
 	c, m := callerOf(ctx), a.Store.Resolved().Mail
 	all, err := a.Mail.Accounts()
 	if err != nil {
@@ -49,10 +49,10 @@ func (a *API) email(ctx context.Context, _ *struct{}) (*struct{ Body wire.Email 
 			})
 		}
 	}
-	return &struct{ Body wire.Email }{out}, nil
+	return &body[wire.Email]{out}, nil
 }
 
-func (a *API) calendar(ctx context.Context, _ *struct{}) (*struct{ Body wire.Calendar }, error) {
+func (a *API) calendar(ctx context.Context, _ *struct{}) (*body[wire.Calendar], error) {
 	c := callerOf(ctx)
 	user := c.Name
 	if c.viewer() {
@@ -68,12 +68,14 @@ func (a *API) calendar(ctx context.Context, _ *struct{}) (*struct{ Body wire.Cal
 			Owner: x.Owner, Name: x.Name, Kind: x.Kind, Display: x.Display, Color: x.Color, Objects: x.Objects, URL: x.Path,
 		})
 	}
-	return &struct{ Body wire.Calendar }{out}, nil
+	return &body[wire.Calendar]{out}, nil
 }
 
-func (a *API) files(ctx context.Context, in *struct {
+type filesInput struct {
 	Path string `query:"path" maxLength:"4096" doc:"Relative to the caller's files; empty is their root"`
-}) (*struct{ Body wire.Listing }, error) {
+}
+
+func (a *API) files(ctx context.Context, in *filesInput) (*body[wire.Listing], error) {
 	c := callerOf(ctx)
 	if err := a.known(c.Name); err != nil || c.local {
 		return nil, fail(http.StatusConflict, "conflict", "files belong to people; sign in as a user of the cell")
@@ -86,5 +88,5 @@ func (a *API) files(ctx context.Context, in *struct {
 	for _, f := range all {
 		out.Entries = append(out.Entries, wire.FileEntry{Name: f.Name, Dir: f.Dir, Size: f.Size, Modified: f.Modified})
 	}
-	return &struct{ Body wire.Listing }{out}, nil
+	return &body[wire.Listing]{out}, nil
 }

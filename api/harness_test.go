@@ -57,7 +57,8 @@ func newHousehold(t *testing.T) *household {
 		Users: []config.User{
 			{Name: "alice", Display: "Alice", Role: config.Admin},
 			{Name: "vera", Role: config.Viewer},
-			{Name: "bob"}, {Name: "carl"},
+			{Name: "bob"},
+			{Name: "carl"},
 		},
 		WireGuard: config.WireGuard{PublicKey: public, Endpoint: "vpn.example.org", Subnet: netip.MustParsePrefix("10.64.3.0/29")},
 	}
@@ -125,9 +126,10 @@ func (someNetwork) NAT() []string                { return nil }
 
 type someCA struct{}
 
-func (someCA) Root() (ca.Root, bool)       { return ca.Root{Subject: "oak root"}, true }
-func (someCA) RootPEM() []byte             { return []byte("-----BEGIN CERTIFICATE-----\n") }
+func (someCA) Root() (ca.Root, bool) { return ca.Root{Subject: "oak root"}, true }
+func (someCA) RootPEM() []byte       { return []byte("-----BEGIN CERTIFICATE-----\n") }
 func (someCA) Certificates() []ca.CertInfo { return []ca.CertInfo{{Names: []string{"oak.home.arpa"}}} }
+
 func (someCA) Issue(context.Context, []string) (chain, key []byte, err error) {
 	return []byte("chain"), []byte("key"), nil
 }

@@ -58,7 +58,7 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
 }
 
-func (a *API) dns(context.Context, *struct{}) (*struct{ Body wire.DNS }, error) {
+func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 	doc, s := a.Store.Resolved(), a.DNS.Stats()
 	out := wire.DNS{
 		Enabled: config.On(doc.DNS.Enabled), Zone: doc.Cell.Domain, Zones: []string{}, Upstreams: []wire.Upstream{},
@@ -77,23 +77,25 @@ func (a *API) dns(context.Context, *struct{}) (*struct{ Body wire.DNS }, error) 
 			Error: u.Error, Answered: u.Answered,
 		})
 	}
-	return &struct{ Body wire.DNS }{out}, nil
+	return &body[wire.DNS]{out}, nil
 }
 
-func (a *API) dnsRecords(context.Context, *struct{}) (*struct{ Body []wire.DNSRecord }, error) {
+func (a *API) dnsRecords(context.Context, *struct{}) (*body[[]wire.DNSRecord], error) {
 	out := []wire.DNSRecord{}
 	for _, e := range a.DNS.Records() {
 		out = append(out, wire.DNSRecord{
 			Zone: e.Zone, Name: e.Name, Type: e.Type, TTL: e.TTL, Value: e.Value, Source: string(e.Source), Asker: e.Asker,
 		})
 	}
-	return &struct{ Body []wire.DNSRecord }{out}, nil
+	return &body[[]wire.DNSRecord]{out}, nil
 }
 
-func (a *API) dnsLookup(ctx context.Context, in *struct {
+type dnsLookupInput struct {
 	Name string `query:"name" required:"true" minLength:"1" maxLength:"254" example:"home.oak.home.arpa"`
 	Type string `query:"type" default:"A" maxLength:"16" example:"AAAA"`
-}) (*struct{ Body wire.DNSAnswer }, error) {
+}
+
+func (a *API) dnsLookup(ctx context.Context, in *dnsLookupInput) (*body[wire.DNSAnswer], error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	r, err := a.DNS.Lookup(ctx, in.Name, strings.ToUpper(in.Type), callerOf(ctx).from)
@@ -112,7 +114,7 @@ func (a *API) dnsLookup(ctx context.Context, in *struct {
 			out.Answers = append(out.Answers, rec)
 		}
 	}
-	return &struct{ Body wire.DNSAnswer }{out}, nil
+	return &body[wire.DNSAnswer]{out}, nil
 }
 
 // parseRecord reads a record in presentation format: name, TTL, class, type,
@@ -126,26 +128,28 @@ func parseRecord(line string) (wire.DNSRecord, bool) {
 	return wire.DNSRecord{Name: strings.TrimSuffix(f[0], "."), TTL: uint32(ttl), Type: f[3], Value: f[4]}, err == nil
 }
 
-func (a *API) dhcp(context.Context, *struct{}) (*struct{ Body wire.DHCP }, error) {
+func (a *API) dhcp(context.Context, *struct{}) (*body[wire.DHCP], error) {
 	d := a.Store.Resolved().DHCP
 	out := wire.DHCP{Enabled: config.On(d.Enabled), Interface: d.Interface, First: d.First, Last: d.Last}
 	out.Used, out.Size = a.DHCP.Usage()
-	return &struct{ Body wire.DHCP }{out}, nil
+	return &body[wire.DHCP]{out}, nil
 }
 
-func (a *API) leases(context.Context, *struct{}) (*struct{ Body []wire.Lease }, error) {
+func (a *API) leases(context.Context, *struct{}) (*body[[]wire.Lease], error) {
 	out := []wire.Lease{}
 	for _, l := range a.DHCP.Leases() {
 		out = append(out, wire.Lease{
 			Address: l.Address, MAC: l.MAC, ClientID: l.ClientID, Name: l.Name, State: string(l.State), Expires: l.Expires, Reserved: l.Reserved,
 		})
 	}
-	return &struct{ Body []wire.Lease }{out}, nil
+	return &body[[]wire.Lease]{out}, nil
 }
 
-func (a *API) release(ctx context.Context, in *struct {
+type releaseInput struct {
 	Address netip.Addr `path:"address" example:"192.168.1.117"`
-}) (*struct{}, error) {
+}
+
+func (a *API) release(ctx context.Context, in *releaseInput) (*struct{}, error) {
 	err := a.DHCP.Release(ctx, in.Address)
 	if errors.Is(err, dhcpsrv.ErrNoLease) {
 		return nil, missing("lease of " + in.Address.String())
@@ -156,7 +160,7 @@ func (a *API) release(ctx context.Context, in *struct {
 	return nil, nil
 }
 
-func (a *API) ntp(context.Context, *struct{}) (*struct{ Body wire.NTP }, error) {
+func (a *API) ntp(context.Context, *struct{}) (*body[wire.NTP], error) {
 	st, n := a.NTP.Status(), a.NTP.Served()
 	out := wire.NTP{
 		Enabled: config.On(a.Store.Resolved().NTP.Enabled), Stratum: st.Stratum, Leap: st.Leap, Synchronised: st.Clock.Synchronised,
@@ -173,10 +177,10 @@ func (a *API) ntp(context.Context, *struct{}) (*struct{ Body wire.NTP }, error) 
 		}
 		out.Sources = append(out.Sources, w)
 	}
-	return &struct{ Body wire.NTP }{out}, nil
+	return &body[wire.NTP]{out}, nil
 }
 
-func (a *API) routing(context.Context, *struct{}) (*struct{ Body wire.Routing }, error) {
+func (a *API) routing(context.Context, *struct{}) (*body[wire.Routing], error) {
 	doc := a.Store.Resolved()
 	out := wire.Routing{Routes: []wire.RouteState{}, Own: []wire.OwnHost{}, NAT: list(a.Network.NAT())}
 	names := map[string]string{}
@@ -192,9 +196,9 @@ func (a *API) routing(context.Context, *struct{}) (*struct{ Body wire.Routing },
 	for _, s := range config.Services() {
 		out.Own = append(out.Own, wire.OwnHost{Host: s + "." + doc.Cell.Domain, What: s})
 	}
-	return &struct{ Body wire.Routing }{out}, nil
+	return &body[wire.Routing]{out}, nil
 }
 
-func (a *API) cells(context.Context, *struct{}) (*struct{ Body wire.Cells }, error) {
-	return &struct{ Body wire.Cells }{wire.Cells{Links: list(a.Store.Current().Links)}}, nil
+func (a *API) cells(context.Context, *struct{}) (*body[wire.Cells], error) {
+	return &body[wire.Cells]{wire.Cells{Links: list(a.Store.Current().Links)}}, nil
 }

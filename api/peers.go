@@ -84,62 +84,52 @@ func mine(c *caller, p *config.Peer) bool {
 	return c.admin() || p.Owner != "" && p.Owner == c.Name && !c.local
 }
 
-// peer finds a device that the caller may see or, with whole, may have entirely.
-func peerFor(d *config.Document, c *caller, name string, whole bool) (*config.Peer, error) {
-	p := d.Peer(name)
-	switch {
-	case p != nil && mine(c, p):
+// visible finds a device that the caller may know of. Strangers do not learn
+// that there is one.
+func visible(d *config.Document, c *caller, name string) (*config.Peer, error) {
+	if p := d.Peer(name); p != nil && (mine(c, p) || c.viewer()) {
 		return p, nil
-	case p != nil && c.viewer() && !whole:
-		return p, nil
-	case p != nil && c.viewer():
+	}
+	return nil, missing("peer " + name)
+}
+
+// owned finds a device that the caller may change, and have the keys of.
+func owned(d *config.Document, c *caller, name string) (*config.Peer, error) {
+	p, err := visible(d, c, name)
+	if err == nil && !mine(c, p) {
 		return nil, errForbidden
 	}
-	return nil, missing("peer " + name) // nor do strangers learn that there is one
+	return p, err
 }
 
-type peersBody struct {
-	ETag string `header:"ETag"`
-	Body []wire.Peer
-}
-
-func (a *API) listPeers(ctx context.Context, _ *struct{}) (*peersBody, error) {
+func (a *API) listPeers(ctx context.Context, _ *struct{}) (*tagged[[]wire.Peer], error) {
 	c, doc := callerOf(ctx), a.Store.Resolved()
-	var visible []config.Peer
+	var some []config.Peer
 	for _, p := range doc.Peers {
 		if c.viewer() || mine(c, &p) {
-			visible = append(visible, p)
+			some = append(some, p)
 		}
 	}
-	return &peersBody{etag(doc.Revision), a.view(visible)}, nil
+	return &tagged[[]wire.Peer]{etag(doc.Revision), a.view(some)}, nil
 }
 
-func (a *API) getPeer(ctx context.Context, in *OnePeer) (*struct {
-	ETag string `header:"ETag"`
-	Body wire.Peer
-}, error) {
+func (a *API) getPeer(ctx context.Context, in *OnePeer) (*tagged[wire.Peer], error) {
 	doc := a.Store.Resolved()
-	p, err := peerFor(doc, callerOf(ctx), in.Peer, false)
+	p, err := visible(doc, callerOf(ctx), in.Peer)
 	if err != nil {
 		return nil, err
 	}
-	return &struct {
-		ETag string `header:"ETag"`
-		Body wire.Peer
-	}{etag(doc.Revision), a.view([]config.Peer{*p})[0]}, nil
+	return &tagged[wire.Peer]{etag(doc.Revision), a.view([]config.Peer{*p})[0]}, nil
 }
 
-type peerOutcome struct {
-	ETag string `header:"ETag"`
-	Body wire.PeerOutcome
+type addPeerInput struct {
+	Changing
+	Body wire.NewPeer
 }
 
 // addPeer makes the keys, keeps them in the vault, and then changes the document.
 // If that fails the keys are thrown away again.
-func (a *API) addPeer(ctx context.Context, in *struct {
-	Changing
-	Body wire.NewPeer
-}) (*peerOutcome, error) {
+func (a *API) addPeer(ctx context.Context, in *addPeerInput) (*tagged[wire.PeerOutcome], error) {
 	c, n := callerOf(ctx), in.Body
 	if !c.admin() {
 		if n.Owner != "" && n.Owner != c.Name || n.Address.IsValid() {
@@ -181,7 +171,7 @@ func (a *API) addPeer(ctx context.Context, in *struct {
 		}
 		body.Peer = a.shown(n.Name)
 	}
-	return &peerOutcome{etag(out.Revision), body}, nil
+	return &tagged[wire.PeerOutcome]{etag(out.Revision), body}, nil
 }
 
 // note warns of an endpoint that nobody chose: it is the cell's address at home.
@@ -269,11 +259,13 @@ func nextAddress(w config.WireGuard, peers []config.Peer) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func (a *API) editPeer(ctx context.Context, in *struct {
+type editPeerInput struct {
 	OnePeer
 	Changing
 	Body wire.PeerEdit
-}) (*peerOutcome, error) {
+}
+
+func (a *API) editPeer(ctx context.Context, in *editPeerInput) (*tagged[wire.PeerOutcome], error) {
 	c, b := callerOf(ctx), in.Body
 	if !c.admin() && (b.Owner != nil || b.Address != nil || b.Internet != nil || b.LAN != nil) {
 		return nil, fail(http.StatusForbidden, "forbidden", "only an administrator changes what a device may reach, its address or its owner")
@@ -283,7 +275,7 @@ func (a *API) editPeer(ctx context.Context, in *struct {
 		Changing: in.Changing,
 		reason:   "change peer " + in.Peer,
 		do: func(d *config.Document) error {
-			p, err := peerFor(d, c, in.Peer, true)
+			p, err := owned(d, c, in.Peer)
 			if err != nil {
 				return err
 			}
@@ -312,20 +304,22 @@ func (a *API) editPeer(ctx context.Context, in *struct {
 	if !in.DryRun {
 		body.Peer = a.shown(name)
 	}
-	return &peerOutcome{etag(out.Revision), body}, nil
+	return &tagged[wire.PeerOutcome]{etag(out.Revision), body}, nil
+}
+
+type removePeerInput struct {
+	OnePeer
+	Changing
 }
 
 // removePeer leaves the keys in the vault: a rollback may need them.
-func (a *API) removePeer(ctx context.Context, in *struct {
-	OnePeer
-	Changing
-}) (*outcome, error) {
+func (a *API) removePeer(ctx context.Context, in *removePeerInput) (*outcome, error) {
 	c := callerOf(ctx)
 	return a.edited(ctx, edit{
 		Changing: in.Changing,
 		reason:   "remove peer " + in.Peer,
 		do: func(d *config.Document) error {
-			if _, err := peerFor(d, c, in.Peer, true); err != nil {
+			if _, err := owned(d, c, in.Peer); err != nil {
 				return err
 			}
 			d.Peers = slices.DeleteFunc(d.Peers, func(p config.Peer) bool { return p.Name == in.Peer })
@@ -342,7 +336,7 @@ type Dialled struct {
 // conf writes the configuration of a peer with the keys of the vault.
 func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
 	doc := a.Store.Resolved()
-	p, err := peerFor(doc, callerOf(ctx), name, true)
+	p, err := owned(doc, callerOf(ctx), name)
 	if err != nil {
 		return "", err
 	}
@@ -367,10 +361,12 @@ func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
 	return conf, nil
 }
 
-func (a *API) peerConfig(ctx context.Context, in *struct {
+type peerConfigInput struct {
 	OnePeer
 	Dialled
-}) (*text, error) {
+}
+
+func (a *API) peerConfig(ctx context.Context, in *peerConfigInput) (*text, error) {
 	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
 	if err != nil {
 		return nil, err
@@ -378,10 +374,12 @@ func (a *API) peerConfig(ctx context.Context, in *struct {
 	return &text{http.StatusOK, "text/plain; charset=utf-8", []byte(conf)}, nil
 }
 
-func (a *API) peerQR(ctx context.Context, in *struct {
+type peerQRInput struct {
 	OnePeer
 	Dialled
-}) (*text, error) {
+}
+
+func (a *API) peerQR(ctx context.Context, in *peerQRInput) (*text, error) {
 	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
 	if err != nil {
 		return nil, err

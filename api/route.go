@@ -13,6 +13,28 @@ const (
 	largeBody = 1 << 20
 )
 
+// The shapes that requests and answers have in common.
+type (
+	// A body is JSON.
+	body[T any] struct{ Body T }
+	// A tagged body comes from the document, or has changed it.
+	tagged[T any] struct {
+		ETag string `header:"ETag"`
+		Body T
+	}
+	// A made body tells of something new.
+	made[T any] struct {
+		Status int
+		Body   T
+	}
+	// A text is anything but JSON.
+	text struct {
+		Status      int
+		ContentType string `header:"Content-Type"`
+		Body        []byte
+	}
+)
+
 // route adds one operation. target is method and path, such as "GET /api/dns";
 // rule says who may call it.
 func route[I, O any](a *API, rule Rule, target, summary string, handle func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {

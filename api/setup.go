@@ -28,8 +28,8 @@ func (a *API) setupRoutes() {
 	route(a, Anyone, "POST /api/setup", "Set the cell up, once, with the token that pic serve printed", a.setUp, beforeSetup)
 }
 
-func (a *API) setupState(context.Context, *struct{}) (*struct{ Body wire.SetupState }, error) {
-	out := &struct{ Body wire.SetupState }{}
+func (a *API) setupState(context.Context, *struct{}) (*body[wire.SetupState], error) {
+	out := &body[wire.SetupState]{}
 	if a.needsSetup() {
 		s := a.Setup.Suggestion()
 		out.Body = wire.SetupState{Needed: true, Suggestion: &s}
@@ -39,10 +39,12 @@ func (a *API) setupState(context.Context, *struct{}) (*struct{ Body wire.SetupSt
 
 func (a *API) needsSetup() bool { return a.Setup != nil && a.Setup.Needed() }
 
-func (a *API) setUp(ctx context.Context, in *struct {
+type setUpInput struct {
 	Client
 	Body wire.Setup
-}) (*sessionBody, error) {
+}
+
+func (a *API) setUp(ctx context.Context, in *setUpInput) (*sessionBody, error) {
 	a.gate.mu.Lock()
 	defer a.gate.mu.Unlock()
 	if !a.needsSetup() {

@@ -24,12 +24,6 @@ func (a *API) statusRoutes() {
 	route(a, Admins, "POST /api/services/{service}/restart", "End a service and start it anew", a.restart)
 }
 
-type text struct {
-	Status      int
-	ContentType string `header:"Content-Type"`
-	Body        []byte
-}
-
 func (a *API) health(context.Context, *struct{}) (*text, error) {
 	if a.Store != nil && allWell(a.Units.Status()) {
 		return &text{http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n")}, nil
@@ -43,10 +37,7 @@ func allWell(units []service.Status) bool {
 
 func well(s service.Status) bool { return s.State == service.Running || s.State == service.Off }
 
-func (a *API) status(ctx context.Context, _ *struct{}) (*struct {
-	ETag string `header:"ETag"`
-	Body wire.Health
-}, error) {
+func (a *API) status(ctx context.Context, _ *struct{}) (*tagged[wire.Health], error) {
 	doc, units := a.Store.Resolved(), a.Units.Status()
 	problems := a.problems(units)
 	out := wire.Health{
@@ -65,10 +56,7 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*struct {
 	if callerOf(ctx).viewer() {
 		out.Services, out.Problems = list(units), problems
 	}
-	return &struct {
-		ETag string `header:"ETag"`
-		Body wire.Health
-	}{etag(doc.Revision), out}, nil
+	return &tagged[wire.Health]{etag(doc.Revision), out}, nil
 }
 
 // pulse is the small status for the event stream of c.
@@ -171,8 +159,8 @@ func memory() uint64 {
 	return s[0].Value.Uint64() - s[1].Value.Uint64()
 }
 
-func (a *API) services(context.Context, *struct{}) (*struct{ Body []service.Status }, error) {
-	return &struct{ Body []service.Status }{list(a.Units.Status())}, nil
+func (a *API) services(context.Context, *struct{}) (*body[[]service.Status], error) {
+	return &body[[]service.Status]{list(a.Units.Status())}, nil
 }
 
 // OneService names a service in the path.
@@ -180,16 +168,16 @@ type OneService struct {
 	Service string `path:"service" maxLength:"32" example:"dns"`
 }
 
-func (a *API) service(_ context.Context, in *OneService) (*struct{ Body service.Status }, error) {
+func (a *API) service(_ context.Context, in *OneService) (*body[service.Status], error) {
 	for _, s := range a.Units.Status() {
 		if s.Name == in.Service {
-			return &struct{ Body service.Status }{s}, nil
+			return &body[service.Status]{s}, nil
 		}
 	}
 	return nil, missing("service " + in.Service)
 }
 
-func (a *API) restart(ctx context.Context, in *OneService) (*struct{ Body service.Status }, error) {
+func (a *API) restart(ctx context.Context, in *OneService) (*body[service.Status], error) {
 	if _, err := a.service(ctx, in); err != nil {
 		return nil, err
 	}

@@ -22,16 +22,6 @@ type OneUser struct {
 	Name string `path:"name" maxLength:"64" example:"alice"`
 }
 
-type userBody struct {
-	ETag string `header:"ETag"`
-	Body wire.User
-}
-
-type userOutcome struct {
-	ETag string `header:"ETag"`
-	Body wire.UserOutcome
-}
-
 func userOf(d *config.Document, u config.User) wire.User {
 	out := wire.User{Name: u.Name, Display: u.Display, Role: u.Role, Groups: list(u.Groups), Disabled: u.Disabled, Peers: []string{}}
 	if out.Role == "" {
@@ -45,10 +35,7 @@ func userOf(d *config.Document, u config.User) wire.User {
 	return out
 }
 
-func (a *API) listUsers(ctx context.Context, _ *struct{}) (*struct {
-	ETag string `header:"ETag"`
-	Body []wire.User
-}, error) {
+func (a *API) listUsers(ctx context.Context, _ *struct{}) (*tagged[[]wire.User], error) {
 	c, doc := callerOf(ctx), a.Store.Resolved()
 	out := []wire.User{}
 	for _, u := range doc.Users {
@@ -56,27 +43,26 @@ func (a *API) listUsers(ctx context.Context, _ *struct{}) (*struct {
 			out = append(out, userOf(doc, u))
 		}
 	}
-	return &struct {
-		ETag string `header:"ETag"`
-		Body []wire.User
-	}{etag(doc.Revision), out}, nil
+	return &tagged[[]wire.User]{etag(doc.Revision), out}, nil
 }
 
-func (a *API) getUser(_ context.Context, in *OneUser) (*userBody, error) {
+func (a *API) getUser(_ context.Context, in *OneUser) (*tagged[wire.User], error) {
 	doc := a.Store.Resolved()
 	u := doc.User(in.Name)
 	if u == nil {
 		return nil, missing("user " + in.Name)
 	}
-	return &userBody{etag(doc.Revision), userOf(doc, *u)}, nil
+	return &tagged[wire.User]{etag(doc.Revision), userOf(doc, *u)}, nil
+}
+
+type addUserInput struct {
+	Changing
+	Body wire.NewUser
 }
 
 // addUser writes the person into the document and gives them their password. If
 // the second fails the first is undone, so that nobody is left half there.
-func (a *API) addUser(ctx context.Context, in *struct {
-	Changing
-	Body wire.NewUser
-}) (*userOutcome, error) {
+func (a *API) addUser(ctx context.Context, in *addUserInput) (*tagged[wire.UserOutcome], error) {
 	n := in.Body
 	if err := a.Users.CheckPassword(n.Name, n.Password); err != nil {
 		return nil, wrong("password", err.Error())
@@ -109,7 +95,7 @@ func (a *API) addUser(ctx context.Context, in *struct {
 		}
 	}
 	u := userOf(doc, *doc.User(n.Name))
-	return &userOutcome{etag(out.Revision), wire.UserOutcome{User: &u, Outcome: out}}, nil
+	return &tagged[wire.UserOutcome]{etag(out.Revision), wire.UserOutcome{User: &u, Outcome: out}}, nil
 }
 
 // undo takes an edit back after what should have followed it failed with err.
@@ -120,11 +106,13 @@ func (a *API) undo(ctx context.Context, err error, e edit) error {
 	return err
 }
 
-func (a *API) editUser(ctx context.Context, in *struct {
+type editUserInput struct {
 	OneUser
 	Changing
 	Body wire.UserEdit
-}) (*userOutcome, error) {
+}
+
+func (a *API) editUser(ctx context.Context, in *editUserInput) (*tagged[wire.UserOutcome], error) {
 	doc, out, err := a.change(ctx, edit{
 		Changing: in.Changing,
 		reason:   "change user " + in.Name,
@@ -146,7 +134,7 @@ func (a *API) editUser(ctx context.Context, in *struct {
 		return nil, err
 	}
 	u := userOf(doc, *doc.User(in.Name))
-	return &userOutcome{etag(out.Revision), wire.UserOutcome{User: &u, Outcome: out}}, nil
+	return &tagged[wire.UserOutcome]{etag(out.Revision), wire.UserOutcome{User: &u, Outcome: out}}, nil
 }
 
 // set changes *p where the request says so.
@@ -156,10 +144,12 @@ func set[T any](p *T, v *T) {
 	}
 }
 
-func (a *API) removeUser(ctx context.Context, in *struct {
+type removeUserInput struct {
 	OneUser
 	Changing
-}) (*outcome, error) {
+}
+
+func (a *API) removeUser(ctx context.Context, in *removeUserInput) (*outcome, error) {
 	out, err := a.edited(ctx, edit{
 		Changing: in.Changing,
 		reason:   "remove user " + in.Name,

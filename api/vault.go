@@ -23,7 +23,7 @@ func (a *API) vaultRoutes() {
 	route(a, Admins, "POST /api/vault/certificates", "Issue a certificate; the key is shown this once", a.issue)
 }
 
-func (a *API) vault(context.Context, *struct{}) (*struct{ Body wire.Vault }, error) {
+func (a *API) vault(context.Context, *struct{}) (*body[wire.Vault], error) {
 	out := wire.Vault{Certificates: []wire.Certificate{}, Secrets: []wire.Secret{}}
 	if r, ok := a.CA.Root(); ok {
 		out.Root = &wire.Root{
@@ -44,7 +44,7 @@ func (a *API) vault(context.Context, *struct{}) (*struct{ Body wire.Vault }, err
 	for _, e := range secrets {
 		out.Secrets = append(out.Secrets, wire.Secret{ID: e.ID, Kind: e.Kind, Created: e.Created})
 	}
-	return &struct{ Body wire.Vault }{out}, nil
+	return &body[wire.Vault]{out}, nil
 }
 
 func (a *API) root(context.Context, *struct{}) (*text, error) {
@@ -55,17 +55,11 @@ func (a *API) root(context.Context, *struct{}) (*text, error) {
 	return &text{http.StatusOK, "application/x-pem-file", pem}, nil
 }
 
-func (a *API) issue(ctx context.Context, in *struct{ Body wire.NewCertificate }) (*struct {
-	Status int
-	Body   wire.IssuedCertificate
-}, error) {
+func (a *API) issue(ctx context.Context, in *body[wire.NewCertificate]) (*made[wire.IssuedCertificate], error) {
 	chain, key, err := a.CA.Issue(ctx, in.Body.Names)
 	if err != nil {
 		return nil, wrong("names", err.Error())
 	}
 	a.tell(ctx, "certificate.issued", in.Body.Names[0], "a certificate for "+strings.Join(in.Body.Names, ", ")+" was issued")
-	return &struct {
-		Status int
-		Body   wire.IssuedCertificate
-	}{http.StatusCreated, wire.IssuedCertificate{Chain: string(chain), Key: string(key)}}, nil
+	return &made[wire.IssuedCertificate]{http.StatusCreated, wire.IssuedCertificate{Chain: string(chain), Key: string(key)}}, nil
 }

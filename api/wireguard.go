@@ -7,7 +7,7 @@ import (
 	"pic/core/config"
 )
 
-func (a *API) wireguard(context.Context, *struct{}) (*struct{ Body wire.WireGuard }, error) {
+func (a *API) wireguard(context.Context, *struct{}) (*body[wire.WireGuard], error) {
 	doc := a.Store.Resolved()
 	w := doc.WireGuard
 	out := wire.WireGuard{
@@ -18,5 +18,5 @@ func (a *API) wireguard(context.Context, *struct{}) (*struct{ Body wire.WireGuar
 	if doc.Cell.Mode == config.Trial {
 		out.Backend, out.Interface = "netstack", ""
 	}
-	return &struct{ Body wire.WireGuard }{out}, nil
+	return &body[wire.WireGuard]{out}, nil
 }

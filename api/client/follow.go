@@ -35,6 +35,9 @@ type Message struct {
 	Data     json.RawMessage
 }
 
+// maxMessage bounds one message of the stream, in bytes.
+const maxMessage = 4 << 20
+
 // patience is how long Follow tries to reach a cell that went away.
 const patience = 2 * time.Minute
 
@@ -93,7 +96,9 @@ func (c *Client) stream(ctx context.Context, since string, types []string, each 
 		case "event":
 			m.Type = value
 		case "data":
-			m.Data = append(m.Data, value...)
+			if m.Data = append(m.Data, value...); len(m.Data) > maxMessage {
+				return since, errors.New("a message of the event stream is too large")
+			}
 		case "": // a comment, or the blank line that ends a message
 			if lines.Text() != "" || m.Type == "" {
 				continue
