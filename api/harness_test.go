@@ -126,8 +126,8 @@ func (someNetwork) NAT() []string                { return nil }
 
 type someCA struct{}
 
-func (someCA) Root() (ca.Root, bool) { return ca.Root{Subject: "oak root"}, true }
-func (someCA) RootPEM() []byte       { return []byte("-----BEGIN CERTIFICATE-----\n") }
+func (someCA) Root() (ca.Root, bool)       { return ca.Root{Subject: "oak root"}, true }
+func (someCA) RootPEM() []byte             { return []byte("-----BEGIN CERTIFICATE-----\n") }
 func (someCA) Certificates() []ca.CertInfo { return []ca.CertInfo{{Names: []string{"oak.home.arpa"}}} }
 
 func (someCA) Issue(context.Context, []string) (chain, key []byte, err error) {

@@ -174,48 +174,6 @@ func (a *API) addPeer(ctx context.Context, in *addPeerInput) (*tagged[wire.PeerO
 	return &tagged[wire.PeerOutcome]{etag(out.Revision), body}, nil
 }
 
-// note warns of an endpoint that nobody chose: it is the cell's address at home.
-func (a *API) note(given string) string {
-	if given != "" || a.Store.Current().WireGuard.Endpoint != "" {
-		return ""
-	}
-	return "The device dials " + a.Store.Resolved().WireGuard.Endpoint + ", which works at home only. " +
-		"Set wireguard.endpoint to the cell's public name or address, then make the file anew."
-}
-
-// writable says whether a configuration for peer can be written at all, before
-// anything is changed.
-func (a *API) writable(peer config.Peer, endpoint string, keys netstack.PeerKeys) error {
-	d := a.Store.Resolved().Clone()
-	d.Peers = []config.Peer{peer}
-	_, err := netstack.PeerConfig(d, peer.Name, endpoint, keys)
-	return err
-}
-
-// keep puts the keys into the vault and their ids into peer.
-func (a *API) keep(ctx context.Context, peer *config.Peer, keys netstack.PeerKeys) (forget func(), err error) {
-	forget = func() {
-		for _, id := range []config.Secret{peer.Key, peer.Preshared} {
-			if id == "" {
-				continue
-			}
-			if err := a.Vault.Delete(id); err != nil {
-				a.Log.Warn("unused key stays in the vault", "peer", peer.Name, "err", err)
-			}
-		}
-	}
-	if keys.Private != "" {
-		if peer.Key, err = a.Vault.Put(ctx, peerKeyKind, []byte(keys.Private)); err != nil {
-			return nil, fmt.Errorf("keeping the key of %s: %w", peer.Name, err)
-		}
-	}
-	if peer.Preshared, err = a.Vault.Put(ctx, presharedKind, []byte(keys.Preshared)); err != nil {
-		forget()
-		return nil, fmt.Errorf("keeping the key of %s: %w", peer.Name, err)
-	}
-	return forget, nil
-}
-
 // insert adds the peer to the document, with the next free address unless it
 // has one.
 func (a *API) insert(d *config.Document, c *caller, peer config.Peer) error {
@@ -326,67 +284,4 @@ func (a *API) removePeer(ctx context.Context, in *removePeerInput) (*outcome, er
 			return nil
 		},
 	})
-}
-
-// Dialled is how the device shall reach the cell.
-type Dialled struct {
-	Endpoint string `query:"endpoint" maxLength:"260" doc:"host:port that the device dials; default: wireguard.endpoint"`
-}
-
-// conf writes the configuration of a peer with the keys of the vault.
-func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
-	doc := a.Store.Resolved()
-	p, err := owned(doc, callerOf(ctx), name)
-	if err != nil {
-		return "", err
-	}
-	var keys netstack.PeerKeys
-	for _, k := range []struct {
-		id  config.Secret
-		key *string
-	}{{p.Key, &keys.Private}, {p.Preshared, &keys.Preshared}} {
-		if k.id == "" {
-			continue
-		}
-		secret, err := a.Vault.Get(k.id)
-		if err != nil {
-			return "", fmt.Errorf("reading the key of %s: %w", name, err)
-		}
-		*k.key = string(secret)
-	}
-	conf, err := netstack.PeerConfig(doc, name, endpoint, keys)
-	if err != nil {
-		return "", wrong("endpoint", err.Error())
-	}
-	return conf, nil
-}
-
-type peerConfigInput struct {
-	OnePeer
-	Dialled
-}
-
-func (a *API) peerConfig(ctx context.Context, in *peerConfigInput) (*text, error) {
-	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
-	if err != nil {
-		return nil, err
-	}
-	return &text{http.StatusOK, "text/plain; charset=utf-8", []byte(conf)}, nil
-}
-
-type peerQRInput struct {
-	OnePeer
-	Dialled
-}
-
-func (a *API) peerQR(ctx context.Context, in *peerQRInput) (*text, error) {
-	conf, err := a.conf(ctx, in.Peer, in.Endpoint)
-	if err != nil {
-		return nil, err
-	}
-	svg, err := qrSVG(conf)
-	if err != nil {
-		return nil, err
-	}
-	return &text{http.StatusOK, "image/svg+xml", svg}, nil
 }

@@ -78,8 +78,12 @@ func (p *program) answers(q setupQuestions) (cell.SetupOptions, error) {
 			return o, err
 		}
 		if o.Domain == "" {
-			if o.Domain, err = p.ask(in, "Domain", o.Name+".home.arpa"); err != nil {
+			def := o.Name + ".home.arpa"
+			if o.Domain, err = p.ask(in, "Domain", def); err != nil {
 				return o, err
+			}
+			if o.Domain == def {
+				o.Domain = "" // nobody chose it
 			}
 		}
 	}
