@@ -320,3 +320,10 @@ func TestLimiterCountsSources(t *testing.T) {
 func dialAny(addr string) (net.Conn, error) {
 	return tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
 }
+
+// allow changes how many connections a source may have.
+func (l *limiter) allow(each int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.each = each
+}

@@ -15,7 +15,8 @@ import (
 
 const (
 	loginTime  = 2 * time.Minute // for all that comes before the login
-	writeTime  = 30 * time.Second
+	writeTime  = time.Minute
+	writeSize  = 16 << 10
 	maxLiteral = 4096     // except for messages, as in the library
 	maxCommand = 48 << 10 // without literals; the library loses its place at 50 KiB
 	keepTail   = 64       // of a line, enough to see a literal announced
@@ -45,7 +46,11 @@ type gate struct {
 	done          chan struct{}
 	once          sync.Once
 
-	mu    sync.Mutex // Write is called from the goroutine of IDLE as well
+	writeMu sync.Mutex // Write is called from the goroutine of IDLE as well
+	pending []byte     // not written yet
+	waiting bool       // for the client
+
+	mu    sync.Mutex
 	state state
 	plus  bool // a continuation was written since bytes were last handed on
 	other bool // an answer was written since
@@ -81,6 +86,9 @@ func newGate(conn net.Conn, o *Options) *gate {
 func (g *gate) Close() error {
 	var err error
 	g.once.Do(func() {
+		g.writeMu.Lock()
+		g.flush()
+		g.writeMu.Unlock()
 		err = g.Conn.Close()
 		close(g.done)
 	})
@@ -95,9 +103,10 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 	return g.Conn.SetReadDeadline(t)
 }
 
-// Write passes answers on and takes note of them. In the middle of a command
-// the library writes whole lines only: a continuation, an answer, or what IDLE
-// has to tell, which begins with an asterisk and is no answer.
+// Write takes note of answers and passes them on, in larger pieces than the
+// library makes: at the latest when the next command is asked for. In the middle
+// of a command the library writes whole lines only: a continuation, an answer, or
+// what IDLE has to tell, which begins with an asterisk and is no answer.
 func (g *gate) Write(b []byte) (int, error) {
 	g.mu.Lock()
 	switch {
@@ -108,16 +117,64 @@ func (g *gate) Write(b []byte) (int, error) {
 		g.other = true
 	}
 	g.mu.Unlock()
-	return g.Conn.Write(b)
+	g.writeMu.Lock()
+	defer g.writeMu.Unlock()
+	g.pending = append(g.pending, b...)
+	if g.waiting || len(g.pending) >= writeSize {
+		return len(b), g.flush()
+	}
+	return len(b), nil
 }
+
+// flush writes what is pending; g.writeMu is held.
+func (g *gate) flush() error {
+	if len(g.pending) == 0 {
+		return nil
+	}
+	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
+	_, err := g.Conn.Write(g.pending)
+	if g.pending = g.pending[:0]; cap(g.pending) > 4096 {
+		g.pending = nil
+	}
+	return err
+}
+
+// await reads what may have to be waited for. Meanwhile answers are passed on at
+// once.
+func (g *gate) await(read func() error) error {
+	g.writeMu.Lock()
+	g.waiting = true
+	err := g.flush()
+	g.writeMu.Unlock()
+	if err == nil {
+		err = read()
+	}
+	g.writeMu.Lock()
+	g.waiting = false
+	g.writeMu.Unlock()
+	return err
+}
+
+// ready makes sure that bytes are there.
+func (g *gate) ready() error {
+	if g.br.Buffered() > 0 {
+		return nil
+	}
+	return g.await(func() error { _, err := g.br.Peek(1); return err })
+}
+
+// SetWriteDeadline does nothing: flush has its own.
+func (g *gate) SetWriteDeadline(time.Time) error { return nil }
 
 var errFraming = errors.New("command refused in its middle")
 
 // bye says goodbye and why. Nothing more is read.
 func (g *gate) bye(why string) error {
 	g.dead = true
-	g.Conn.SetWriteDeadline(time.Now().Add(writeTime))
-	io.WriteString(g.Conn, "* BYE "+why+"\r\n")
+	g.writeMu.Lock()
+	defer g.writeMu.Unlock()
+	g.pending = append(g.pending, "* BYE "+why+"\r\n"...)
+	g.flush()
 	g.Conn.Close()
 	return errFraming
 }
@@ -139,6 +196,9 @@ func (g *gate) Read(b []byte) (n int, err error) {
 	if next == inLiteral && g.literal > 0 {
 		if int64(len(b)) > g.literal {
 			b = b[:g.literal]
+		}
+		if err := g.ready(); err != nil {
+			return 0, err
 		}
 		n, err := g.br.Read(b)
 		g.literal -= int64(n)
@@ -198,10 +258,8 @@ func (g *gate) text(b []byte, next state) (int, error) {
 	if g.idle {
 		return g.endIdle(b)
 	}
-	if g.br.Buffered() == 0 {
-		if _, err := g.br.Peek(1); err != nil {
-			return 0, err
-		}
+	if err := g.ready(); err != nil {
+		return 0, err
 	}
 	in, _ := g.br.Peek(min(g.br.Buffered(), len(b)))
 	ended := false
@@ -240,12 +298,13 @@ func (g *gate) text(b []byte, next state) (int, error) {
 // any case.
 func (g *gate) endIdle(b []byte) (int, error) {
 	g.idle = false
-	line, err := g.br.ReadSlice('\n')
-	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-		return 0, err
-	}
-	if err != nil || len(line) > len(b) {
+	var line []byte
+	err := g.await(func() (err error) { line, err = g.br.ReadSlice('\n'); return err })
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull), err == nil && len(line) > len(b):
 		return 0, g.bye("Line too long")
+	case err != nil:
+		return 0, err
 	}
 	n := copy(b, line)
 	if bytes.EqualFold(bytes.TrimRight(line, "\r\n"), []byte("DONE")) {

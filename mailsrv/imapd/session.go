@@ -42,7 +42,9 @@ var (
 )
 
 func (s *session) Close() error {
-	close(s.over)
+	s.mu.Lock()
+	close(s.over) // from here on no Idle begins
+	s.mu.Unlock()
 	s.idles.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,6 +39,7 @@ type gate struct {
 
 	mode     mode
 	line     []byte // of a command that is being handed on
+	reply    []byte // the lines so far of one that is being written
 	esmtp    bool
 	commands int
 	errors   int
@@ -105,6 +106,14 @@ func (g *gate) Write(b []byte) (int, error) {
 		g.mode = response
 	case string(b) == "250-CHUNKING\r\n": // go-smtp always offers it
 		return len(b), nil
+	case len(b) > 3 && b[3] == '-': // the reply goes on; it shall be one packet
+		g.reply = append(g.reply, b...)
+		return len(b), nil
+	}
+	if len(g.reply) > 0 {
+		_, err := g.Conn.Write(append(g.reply, b...))
+		g.reply = nil
+		return len(b), err
 	}
 	return g.Conn.Write(b)
 }
