@@ -18,6 +18,7 @@ func TestMailFromOutsideIsStoredWithTrace(t *testing.T) {
 	x := start(t, testConfig())
 	c := dial(t, x.at(smtpIn)).hello()
 	c.says("MAIL FROM:<x@example.net> SIZE=100", "250 ")
+	c.says("MAIL FROM:<y@example.net>", "503 5.5.1")
 	c.says("RCPT TO:<family@oak.home.arpa>", "250 ")
 	c.says("RCPT TO:<alice@example.org>", "250 ") // twice the same person
 	c.says("RCPT TO:<nobody@oak.home.arpa>", "550 5.1.1")

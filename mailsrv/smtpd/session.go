@@ -23,6 +23,8 @@ var (
 		Message: "Login required: only people of this house may send here"}
 	errNoTLS = &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0},
 		Message: "Use STARTTLS first"}
+	errTwice = &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1},
+		Message: "MAIL was said already; RSET begins anew"}
 	errTooMany = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0},
 		Message: "Too many refusals on this connection"}
 )
@@ -37,6 +39,7 @@ type session struct {
 	user    string
 	failed  int // logins
 	unknown int // recipients
+	begun   bool
 	from    string
 	to      []string
 }
@@ -52,11 +55,14 @@ func Remote(c net.Conn) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-func (s *session) Reset() { s.from, s.to = "", nil }
+func (s *session) Reset() { s.begun, s.from, s.to = false, "", nil }
 
 func (s *session) Logout() error { return nil }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	if s.begun {
+		return errTwice
+	}
 	if s.o.Role == Submission && s.user == "" {
 		if !s.gate.secure {
 			return errNoTLS
@@ -66,7 +72,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if err := s.o.Sender(s.user, from); err != nil {
 		return err
 	}
-	s.from = from
+	s.begun, s.from = true, from
 	return nil
 }
 

@@ -86,8 +86,9 @@ const handshakeTime = 30 * time.Second
 // Serve speaks with the client until either has enough, or ctx ends. A conn that
 // is a [tls.Conn] has done its handshake. Serve closes it.
 func Serve(ctx context.Context, conn net.Conn, o *Options) {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	raw := conn
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	_, secure := conn.(*tls.Conn)
 	greeted := false
 	for {
