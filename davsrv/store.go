@@ -38,13 +38,6 @@ func (s shelf) first() string {
 	return "contacts"
 }
 
-func shelfOf(letter byte) shelf {
-	if letter == shelfCalendar.letter() {
-		return shelfCalendar
-	}
-	return shelfContacts
-}
-
 // Bounds of what one user keeps.
 const (
 	maxCollections = 100     // of one kind
