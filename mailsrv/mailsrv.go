@@ -33,6 +33,7 @@
 package mailsrv
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -107,16 +108,21 @@ const (
 // implicit reports whether the protocol begins with a TLS handshake.
 func (p protocol) implicit() bool { return p == submissions || p == imaps }
 
-// sockets returns what is spoken where.
-func (c Config) sockets() (want []listen.Socket, spoken map[listen.Socket]protocol) {
+// sockets returns what is spoken where. An error says that two protocols want
+// the same place.
+func (c Config) sockets() (want []listen.Socket, spoken map[listen.Socket]protocol, err error) {
 	spoken = map[listen.Socket]protocol{}
 	for p, list := range [][]listen.Socket{smtpIn: c.SMTP, submission: c.Submission, submissions: c.Submissions, imaps: c.IMAPS} {
 		for _, s := range list {
-			if _, twice := spoken[s]; !twice {
+			other, there := spoken[s]
+			switch {
+			case !there:
 				want = append(want, s)
 				spoken[s] = protocol(p)
+			case other != protocol(p):
+				err = fmt.Errorf("two mail services want %s; give one of them another port", s)
 			}
 		}
 	}
-	return want, spoken
+	return want, spoken, err
 }

@@ -23,7 +23,7 @@ type policy struct {
 
 func newPolicy(c Config) *policy {
 	p := &policy{conf: c, since: time.Now(), domains: map[string]bool{}, users: map[string]bool{}, aliases: map[string][]string{}}
-	_, p.spoken = c.sockets()
+	_, p.spoken, _ = c.sockets() // Check has looked at the error
 	for _, d := range c.Domains {
 		p.domains[strings.ToLower(d)] = true
 	}

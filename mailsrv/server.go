@@ -75,18 +75,16 @@ func New(log *slog.Logger, pool *listen.Pool, dir string, auth AuthFunc, cert Ce
 
 // Check reports what is wrong with c beyond what its document cannot have wrong.
 func (s *Server) Check(_ context.Context, c Config) error {
-	want, _ := c.sockets()
-	if n := len(c.SMTP) + len(c.Submission) + len(c.Submissions) + len(c.IMAPS); n != len(want) {
-		return errors.New("two mail services have the same address and port")
-	}
-	return nil
+	_, _, err := c.sockets()
+	return err
 }
 
 // Apply makes the server follow c.
 func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.apply.Lock()
 	defer s.apply.Unlock()
-	if err := s.Check(ctx, c); err != nil {
+	want, _, err := c.sockets()
+	if err != nil {
 		return err
 	}
 	l, fresh := s.life, false
@@ -98,7 +96,6 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		l, fresh = &life{store: st}, true
 		l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
-	want, _ := c.sockets()
 	swap, err := s.set.Open(ctx, want)
 	if err != nil {
 		if fresh {
