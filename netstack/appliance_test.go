@@ -3,6 +3,7 @@ package netstack
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -351,6 +352,64 @@ func TestKilledCellLeavesNoHarm(t *testing.T) {
 	if tables[0] != tables[1] || !strings.Contains(tables[0], "table inet pic") {
 		t.Errorf("the table after a restart is another:\n%s\n%s", tables[0], tables[1])
 	}
+}
+
+// The mode is a field of the document like others: services keep their sockets
+// in the tunnel when its ground changes under them.
+func TestListenersFollowAChangeOfMode(t *testing.T) {
+	w := newTown(t)
+	w.doc.Cell.Mode = config.Trial
+	s := New(slog.New(slog.DiscardHandler), w.secret)
+	ln, err := s.ListenTCP(netip.MustParseAddrPort("10.77.0.1:8000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, ln)
+	udp, err := s.ListenUDP(netip.MustParseAddrPort("10.77.0.1:8000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	go func() {
+		b := make([]byte, 100)
+		for {
+			n, from, err := udp.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			udp.WriteTo(b[:n], from)
+		}
+	}()
+	apply(t, s, w.config())
+	run(t, s)
+	if _, err := net.Dial("tcp", "10.77.0.1:8000"); err == nil {
+		t.Error("the host has the address in trial mode")
+	}
+	w.doc.Cell.Mode = config.Appliance
+	taken, err := net.Listen("tcp", ":8000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, w.config())
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		p := s.Problems()
+		return len(p) == 1 && p[0].Code == "wireguard/ports-taken" && strings.Contains(p[0].Text, "tcp 10.77.0.1:8000")
+	})
+	taken.Close()
+	for _, network := range []string{"tcp", "udp"} {
+		nettest.WaitFor(t, 5*time.Second, func() bool {
+			c, err := net.Dial(network, "10.77.0.1:8000")
+			if err != nil {
+				return false
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(time.Second))
+			return echoes(c, "hello") == nil
+		})
+	}
+	nettest.WaitFor(t, 5*time.Second, func() bool { return len(s.Problems()) == 0 })
+	w.join(t)
+	w.pings(t, "10.77.0.1")
 }
 
 func TestMissingTUNIsAProblemWithAFix(t *testing.T) {

@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -93,9 +94,17 @@ func (w *town) join(t *testing.T) {
 	if err := os.WriteFile(stripped, []byte(w.client.Run(t, "wg-quick", "strip", file)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// Hosts share /run: an earlier client may have left its socket there.
+	if err := os.Remove("/run/wireguard/wg0.sock"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
 	w.client.Start(t, "wireguard-go", "-f", "wg0")
 	nettest.WaitFor(t, 5*time.Second, func() bool {
-		_, err := os.Stat("/run/wireguard/wg0.sock")
+		// Not by wg, which deletes a socket that is bound and does not listen yet.
+		c, err := net.Dial("unix", "/run/wireguard/wg0.sock")
+		if err == nil {
+			c.Close()
+		}
 		return err == nil
 	})
 	w.client.Run(t, "wg", "setconf", "wg0", stripped)

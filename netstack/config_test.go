@@ -10,6 +10,14 @@ import (
 	"testing"
 
 	"pic/core/config"
+	"pic/core/service"
+	"pic/internal/listen"
+)
+
+var (
+	_ service.Server[Config] = (*Server)(nil)
+	_ service.Reporter       = (*Server)(nil)
+	_ listen.VPN             = (*Server)(nil)
 )
 
 const (

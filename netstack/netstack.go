@@ -88,6 +88,7 @@ func (s *Server) change(ctx context.Context, c Config) error {
 	err := s.move(c)
 	if err == nil {
 		s.conf = c
+		s.trouble.clear(codeDrift, codeUndo)
 		return nil
 	}
 	if back := s.move(s.conf); back != nil {
@@ -223,7 +224,11 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-touched:
 			s.again(ctx, "firewall changed by another program")
 		case t := <-tick.C:
-			s.ports.retry()
+			if taken := s.ports.retry(); len(taken) > 0 {
+				s.trouble.set(portsTaken(taken))
+			} else {
+				s.trouble.clear(codePorts)
+			}
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
@@ -257,7 +262,7 @@ func (s *Server) again(ctx context.Context, why string) {
 		s.trouble.set(drifted(err))
 		return
 	}
-	s.trouble.clear(codeDrift)
+	s.trouble.clear(codeDrift, codeUndo)
 }
 
 func (s *Server) broken() error {

@@ -121,6 +121,7 @@ const (
 	codeNoTUN       = "wireguard/no-tun"
 	codeNoSocket    = "wireguard/no-wg-tool"
 	codeForeignDrop = "firewall/others-drop"
+	codePorts       = "wireguard/ports-taken"
 	codeDrift       = "network/not-in-force"
 	codeUndo        = "network/undo-failed"
 )
@@ -159,6 +160,15 @@ func foreignDrop(chains []string) service.Problem {
 		Title: "Another firewall may stop the VPN's traffic",
 		Text:  "These chains drop forwarded packets that they do not know: " + strings.Join(chains, ", ") + ".",
 		Fix:   "Allow the VPN's interface in them, in both directions, or switch that firewall's forward policy to accept.",
+	}
+}
+
+func portsTaken(list []string) service.Problem {
+	return service.Problem{
+		Code: codePorts, Severity: service.Warning,
+		Title: "Some services do not answer in the VPN",
+		Text:  "Another program listens on " + strings.Join(list, ", ") + ".",
+		Fix:   "Stop that program (`ss -lnp` names it), or have it leave the VPN's addresses alone.",
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -62,22 +63,29 @@ func (p *ports) detach() {
 	}
 }
 
-// retry opens the listeners that still wait.
-func (p *ports) retry() {
+// retry opens the listeners that still wait. It returns those whose port
+// somebody else has.
+func (p *ports) retry() (taken []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fill()
+	return p.fill()
 }
 
-func (p *ports) fill() {
+func (p *ports) fill() (taken []string) {
 	if p.ground == nil {
-		return
+		return nil
 	}
 	for e, v := range p.open {
-		if v.waiting() {
-			_ = v.openOn(p.ground, e) // tried again by retry
+		if !v.waiting() {
+			continue
+		}
+		// A wrong address is no error: the tunnel may be about to get it.
+		if err := v.openOn(p.ground, e); errors.Is(err, unix.EADDRINUSE) {
+			taken = append(taken, e.network+" "+e.addr.String())
 		}
 	}
+	slices.Sort(taken)
+	return taken
 }
 
 func (p *ports) listen(e endpoint) (*virtual, error) {
@@ -93,7 +101,6 @@ func (p *ports) listen(e endpoint) (*virtual, error) {
 		delete(p.open, e)
 	}
 	if p.ground != nil {
-		// A wrong address is not an error: the tunnel may be about to get it.
 		if err := v.openOn(p.ground, e); errors.Is(err, unix.EADDRINUSE) {
 			return nil, err
 		}
