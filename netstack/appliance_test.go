@@ -412,6 +412,22 @@ func TestListenersFollowAChangeOfMode(t *testing.T) {
 	w.pings(t, "10.77.0.1")
 }
 
+func TestReadOnlySettingsLeaveTheCellReachable(t *testing.T) {
+	w := newTown(t)
+	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY} {
+		if err := syscall.Mount("/proc/sys/net", "/proc/sys/net", "", flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { syscall.Unmount("/proc/sys/net", 0) })
+	s, _ := w.serve(t)
+	if p := s.Problems(); len(p) != 1 || p[0].Code != "network/no-forwarding" || !strings.Contains(p[0].Fix, "ip_forward") {
+		t.Errorf("problems: %+v", p)
+	}
+	w.join(t)
+	w.pings(t, "10.77.0.1")
+}
+
 func TestMissingTUNIsAProblemWithAFix(t *testing.T) {
 	nettest.NeedTUN(t)
 	s := New(slog.New(slog.DiscardHandler), vault{"wg-1": keyA, "psk-1": keyC}.open)

@@ -106,25 +106,7 @@ func (s *Server) move(c Config) error {
 	if err != nil {
 		return err
 	}
-	ground := c.Mode
-	if c.Mode != Off && c.Key == "" {
-		s.trouble.set(noKey())
-		ground = Off
-	} else {
-		s.trouble.clear(codeNoKey)
-	}
-	if ground == TUN {
-		if err := canTUN(); err != nil {
-			s.trouble.set(noTUN(err))
-			ground = Off
-		}
-	}
-	if ground != TUN || c.Mode == Off {
-		s.trouble.clear(codeForeignDrop, codeNoSocket)
-	}
-	if c.Mode != TUN || ground == TUN {
-		s.trouble.clear(codeNoTUN)
-	}
+	ground := s.possible(c)
 	if ground == TUN {
 		if err := s.guard(c); err != nil {
 			return err
@@ -137,6 +119,28 @@ func (s *Server) move(c Config) error {
 		return nil
 	}
 	return errors.Join(s.firewall.remove(), s.routing.restore())
+}
+
+// possible is the ground that c asks for, or Off, and a problem, where it cannot
+// be had.
+func (s *Server) possible(c Config) Mode {
+	switch {
+	case c.Mode != Off && c.Key == "":
+		s.trouble.set(noKey())
+		s.trouble.clear(codeNoTUN, codeForeignDrop, codeNoSocket, codeForwarding)
+		return Off
+	case c.Mode == TUN:
+		s.trouble.clear(codeNoKey)
+		if err := canTUN(); err != nil {
+			s.trouble.set(noTUN(err))
+			s.trouble.clear(codeForeignDrop, codeNoSocket, codeForwarding)
+			return Off
+		}
+		s.trouble.clear(codeNoTUN)
+	default:
+		s.trouble.clear(codeNoKey, codeNoTUN, codeForeignDrop, codeNoSocket, codeForwarding)
+	}
+	return c.Mode
 }
 
 // guard puts the table in force and then lets the kernel route.
@@ -152,7 +156,14 @@ func (s *Server) guard(c Config) error {
 	if !c.routes() {
 		return s.routing.restore()
 	}
-	return s.routing.enable(c.has6())
+	// Peers reach the cell without it, and in a container the settings are
+	// often not ours to change.
+	if err := s.routing.enable(c.has6()); err != nil {
+		s.trouble.set(noForwarding(err))
+	} else {
+		s.trouble.clear(codeForwarding)
+	}
+	return nil
 }
 
 // tunnelTo opens, alters or closes the tunnel.

@@ -121,6 +121,7 @@ const (
 	codeNoTUN       = "wireguard/no-tun"
 	codeNoSocket    = "wireguard/no-wg-tool"
 	codeForeignDrop = "firewall/others-drop"
+	codeForwarding  = "network/no-forwarding"
 	codePorts       = "wireguard/ports-taken"
 	codeDrift       = "network/not-in-force"
 	codeUndo        = "network/undo-failed"
@@ -160,6 +161,15 @@ func foreignDrop(chains []string) service.Problem {
 		Title: "Another firewall may stop the VPN's traffic",
 		Text:  "These chains drop forwarded packets that they do not know: " + strings.Join(chains, ", ") + ".",
 		Fix:   "Allow the VPN's interface in them, in both directions, or switch that firewall's forward policy to accept.",
+	}
+}
+
+func noForwarding(err error) service.Problem {
+	return service.Problem{
+		Code: codeForwarding, Severity: service.Warning,
+		Title: "Devices in the VPN reach the cell but nothing beyond it",
+		Text:  err.Error(),
+		Fix:   "On the host run `sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`, or let pic write to /proc/sys/net.",
 	}
 }
 
