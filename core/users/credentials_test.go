@@ -358,7 +358,7 @@ func TestSessionsAreBoundedAndSwept(t *testing.T) {
 // returned, and the one before does not.
 func TestChangeOfPasswordIsSharp(t *testing.T) {
 	d := directory(t)
-	d.doors.pairs.free, d.doors.sources.free, d.doors.logins.free = 1000, 1000, 1000
+	d.doors.pairs.free, d.doors.sources.free, d.doors.logins.free = 1<<30, 1<<30, 1<<30
 	ctx := t.Context()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

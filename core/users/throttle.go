@@ -17,7 +17,8 @@ type throttledError struct {
 }
 
 func (e *throttledError) Error() string {
-	return fmt.Sprintf("%s: try again in %s", e.reason, e.after.Round(time.Second))
+	whole := (e.after + time.Second - 1).Truncate(time.Second) // never "in 0s"
+	return fmt.Sprintf("%s: try again in %s", e.reason, whole)
 }
 
 func (e *throttledError) Is(target error) bool { return target == ErrThrottled }
