@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { expect, pages, signIn, test, visit } from "./cell"
 
 test("the navigation leads to all thirteen pages and moves the focus to their heading", async ({ page }) => {
@@ -91,6 +92,48 @@ test("a member sees their own things and is told why not the rest", async ({ pag
 	await expect(page.getByRole("heading", { name: "My account" })).toBeVisible()
 	await visit(page, "/files")
 	await expect(page.getByText("This could not be read")).toHaveCount(0)
+})
+
+test("an app password is shown once and deleted", async ({ page }) => {
+	await signIn(page)
+	await visit(page, "/settings/account")
+	await page.getByRole("button", { name: "New app password" }).click()
+	const dialog = page.getByRole("dialog")
+	await dialog.getByLabel("What is it for?").fill("Thunderbird")
+	await dialog.getByRole("button", { name: "Make it" }).click()
+	await expect(dialog.getByRole("button", { name: /copy the secret/ })).toBeVisible()
+	await dialog.getByRole("button", { name: "I have it" }).click()
+	const row = page.getByRole("row", { name: /^Thunderbird/ })
+	await expect(row).toContainText("calendar and files")
+	await row.getByRole("button", { name: "Delete Thunderbird" }).click()
+	await expect(row).toHaveCount(0)
+	await expect(page.getByRole("table", { name: "Signed in" })).toContainText("this browser")
+})
+
+test("a certificate is issued, with its key this once", async ({ page }) => {
+	await signIn(page)
+	await visit(page, "/vault")
+	await page.getByRole("button", { name: "Issue a certificate" }).click()
+	const dialog = page.getByRole("dialog")
+	await dialog.getByLabel("Names").fill("printer")
+	await expect(dialog).toContainText("printer.oak.home.arpa")
+	await dialog.getByRole("button", { name: "Issue", exact: true }).click()
+	const [file] = await Promise.all([page.waitForEvent("download"), dialog.getByRole("button", { name: "Private key" }).click()])
+	expect(readFileSync(await file.path(), "utf8")).toContain("PRIVATE KEY")
+	await dialog.getByRole("button", { name: "I have both" }).click()
+	await expect(page.getByRole("table", { name: "Certificates" })).toContainText("printer.oak.home.arpa")
+})
+
+test("a name is looked up as a device would", async ({ page }) => {
+	await signIn(page)
+	await visit(page, "/network")
+	const card = page.getByRole("region", { name: "Look up a name" })
+	await card.getByLabel("Name").fill("mail.oak.home.arpa")
+	await card.getByRole("button", { name: "Ask" }).click()
+	await expect(card.getByRole("status")).toContainText("127.0.0.1")
+	await card.getByLabel("Name").fill("nothing.oak.home.arpa")
+	await card.getByRole("button", { name: "Ask" }).click()
+	await expect(card.getByRole("status")).toContainText("There is no such name.")
 })
 
 test("an address without a page says so", async ({ page }) => {

@@ -1,6 +1,26 @@
 // How the pages look. PIC_SCREENSHOTS=1 renews those in docs/screenshots.
+import { createSocket } from "node:dgram"
 import { resolve } from "node:path"
 import { expect, pages, signIn, tabs, test, visit } from "./cell"
+
+/** Asks the cell's DNS like a household does, until it is told to stop. */
+function household(port: number): () => void {
+	const socket = createSocket("udp4")
+	socket.on("error", () => {}) // the cell may be gone first
+	const ask = (name: string) => {
+		const labels = name.split(".").map((l) => Buffer.concat([Buffer.from([l.length]), Buffer.from(l)]))
+		const head = Buffer.from([Math.random() * 256, Math.random() * 256, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+		socket.send(Buffer.concat([head, ...labels, Buffer.from([0, 0, 1, 0, 1])]), port, "127.0.0.1")
+	}
+	const names = ["home", "mail", "calendar", "files", "contacts"].map((n) => `${n}.oak.home.arpa`)
+	const timer = setInterval(() => {
+		for (let n = Math.random() ** 3 * 12; n > 1; n--) ask(names[Math.floor(Math.random() * names.length)]!)
+	}, 150)
+	return () => {
+		clearInterval(timer)
+		socket.close()
+	}
+}
 
 const kept = process.env.PIC_SCREENSHOTS ? resolve("../docs/screenshots") : undefined
 const views = {
@@ -11,22 +31,25 @@ const views = {
 } as const
 
 for (const [view, { colorScheme, ...viewport }] of Object.entries(views)) {
-	test(`pages fit ${viewport.width} px, ${view}`, async ({ page }, info) => {
-		test.setTimeout(120_000)
+	test(`pages fit ${viewport.width} px, ${view}`, async ({ page, cell }, info) => {
+		test.setTimeout(240_000)
 		const headers = await signIn(page)
 		for (const [name, split] of [["annas-phone", false], ["laptop", true]] as const) {
 			await page.request.post("/api/peers", { headers, data: { name, split, endpoint: "home.example.org:51820" } })
 		}
+		const stop = kept ? household(Number(cell.env.DNS_PORT)) : () => {}
 		await page.setViewportSize(viewport)
 		await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
 		for (const path of [...Object.keys(pages), ...tabs, "/peers?add"]) {
 			await visit(page, path)
 			const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
 			expect(wider, `${path} is wider than the screen by so many px`).toBe(0)
+			if (kept && path === "/") await page.waitForTimeout(62_000) // the pulse shows a minute
 			const name = path === "/" ? "dashboard" : path.slice(1).replace(/\W+/g, "-")
 			const dir = kept && view !== "narrow" && path.split("/").length === 2 ? kept : info.outputDir
 			const suffix = view === "light" ? "" : `-${view}`
 			await page.screenshot({ path: `${dir}/${name}${suffix}.png` })
 		}
+		stop()
 	})
 }

@@ -72,8 +72,8 @@ export const useDNS = () => useRead(["dns"], "/api/dns", { every: 10 })
 export const useRecords = () => useRead(["dns", "records"], "/api/dns/records", { every: 30 })
 export const useDHCP = () => useRead(["dhcp"], "/api/dhcp", { every: 30 })
 export const useLeases = () => useRead(["dhcp", "leases"], "/api/dhcp/leases", { every: 30 })
-export const useNTP = () => useQuery({ queryKey: ["ntp"], queryFn: () => read<T.NTP>("/api/ntp"), refetchInterval: useEvery(10) })
-export const useEmail = () => useQuery({ queryKey: ["email"], queryFn: () => read<T.Email>("/api/email"), refetchInterval: useEvery(30) })
+export const useNTP = () => useRead(["ntp"], "/api/ntp", { every: 10 })
+export const useEmail = () => useRead(["email"], "/api/email", { every: 30 })
 export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every: 60 })
 export const useFiles = (path: string) => useRead(["files", path], "/api/files", { query: { path }, every: 60 })
 export const useRouting = () => useRead(["routing"], "/api/routing", { every: 30 })
@@ -81,12 +81,16 @@ export const useVault = () => useRead(["vault"], "/api/vault", { every: 60 })
 export const useCells = () => useRead(["cells"], "/api/cells", { every: 60 })
 export const useTokens = () => useRead(["tokens"], "/api/tokens")
 
-export function useAppPasswords(user: string): UseQueryResult<T.AppPassword[]> {
+/** What belongs to one person, by its path below theirs. */
+function useOwn<R>(user: string, what: string): UseQueryResult<R> {
 	return useQuery({
-		queryKey: ["users", user, "app-passwords"],
-		queryFn: () => read<T.AppPassword[]>(`/api/users/${encodeURIComponent(user)}/app-passwords`),
+		queryKey: ["users", user, what],
+		queryFn: () => read<R>(`/api/users/${encodeURIComponent(user)}/${what}`),
 	})
 }
+
+export const useAppPasswords = (user: string) => useOwn<T.AppPassword[]>(user, "app-passwords")
+export const useSignIns = (user: string) => useOwn<T.SignIn[]>(user, "sessions")
 
 /** Begins a session. What the cache still has of the one before is forgotten. */
 export function enter(s: T.Session): void {

@@ -312,6 +312,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The mail server and its mailboxes; for the role user: their own */
+        get: operations["email-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -355,6 +372,23 @@ export interface paths {
         };
         /** The last lines of the log, oldest first */
         get: operations["logs-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ntp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The time server and what it compares its clock with */
+        get: operations["ntp-get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1143,6 +1177,16 @@ export interface components {
             /** @description Any JSON */
             value?: unknown;
         };
+        Email: {
+            domains: string[];
+            enabled: boolean;
+            /** @description For the role user: their own */
+            mailboxes: components["schemas"]["Mailbox"][];
+            /** @description smtp, submission, submissions, imaps */
+            ports: {
+                [key: string]: number;
+            };
+        };
         Error: {
             /**
              * @description What went wrong, for programs
@@ -1272,6 +1316,63 @@ export interface components {
             /** @description alice or alice@oak.home.arpa */
             login: string;
             password: string;
+        };
+        Mailbox: {
+            /**
+             * Format: int64
+             * @description Of the messages
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Of all bodies on disk, those of deleted messages too
+             */
+            diskBytes: number;
+            /** Format: int64 */
+            messages: number;
+            /** @description Of somebody who was disabled or removed */
+            suspended: boolean;
+            /** Format: int64 */
+            unseen: number;
+            user: string;
+        };
+        NTP: {
+            /**
+             * Format: double
+             * @description How far off the cell says that it may be
+             */
+            dispersionSeconds: number;
+            enabled: boolean;
+            /**
+             * Format: int32
+             * @description 0 none, 1 a second more at the end of the month, 2 one less, 3 not to be relied on
+             */
+            leap: number;
+            /**
+             * Format: double
+             * @description How far the clock is off, by that source
+             */
+            offsetSeconds: number;
+            /**
+             * Format: int64
+             * @description Queries refused or limited since the start
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Queries answered since the start
+             */
+            served: number;
+            /** @description The source that is believed */
+            source?: string;
+            sources: components["schemas"]["TimeSource"][];
+            /**
+             * Format: int32
+             * @description As told to clients; 0 while nothing is served
+             */
+            stratum: number;
+            /** @description The host's kernel says that somebody keeps its clock right */
+            synchronised: boolean;
         };
         NewAppPassword: {
             label: string;
@@ -1403,6 +1504,8 @@ export interface components {
              * @description How long it took until the change was in force
              */
             durationMs: number;
+            /** @description What the owner should know of the .conf */
+            note?: string;
             peer?: components["schemas"]["Peer"];
             /** @description Set where the change is undone unless confirmed */
             pending?: components["schemas"]["Pending"];
@@ -1544,7 +1647,8 @@ export interface components {
         };
         SetupState: {
             needed: boolean;
-            suggestion: components["schemas"]["Suggestion"];
+            /** @description Only where it is needed */
+            suggestion?: components["schemas"]["Suggestion"];
         };
         SignIn: {
             /** @description What the browser says it is */
@@ -1586,6 +1690,28 @@ export interface components {
             /** @enum {string} */
             mode: "trial" | "appliance";
             name: string;
+        };
+        TimeSource: {
+            address?: string;
+            /** Format: double */
+            delaySeconds: number;
+            error?: string;
+            /** Format: double */
+            jitterSeconds: number;
+            /** Format: date-time */
+            lastSeen?: string;
+            name: string;
+            /** Format: double */
+            offsetSeconds: number;
+            /**
+             * Format: int32
+             * @description The last eight polls, a bit each
+             */
+            reach: number;
+            selected: boolean;
+            state: string;
+            /** Format: int32 */
+            stratum: number;
         };
         Token: {
             /** Format: date-time */
@@ -2375,6 +2501,35 @@ export interface operations {
             };
         };
     };
+    "email-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Email"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "events-get": {
         parameters: {
             query?: {
@@ -2470,6 +2625,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Line"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "ntp-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NTP"];
                 };
             };
             /** @description A problem (RFC 9457) */

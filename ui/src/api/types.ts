@@ -43,6 +43,7 @@ export type NewPeer = Schemas["NewPeer"]
 export type PeerOutcome = Schemas["PeerOutcome"]
 export type User = Schemas["User"]
 export type AppPassword = Schemas["AppPassword"]
+export type SignIn = Schemas["SignIn"]
 export type Token = Schemas["Token"]
 export type Issued = Schemas["Issued"]
 
@@ -50,6 +51,10 @@ export type WireGuard = Schemas["WireGuard"]
 export type DNS = Schemas["DNS"]
 export type DNSRecord = Schemas["DNSRecord"]
 export type DNSAnswer = Schemas["DNSAnswer"]
+export type NTP = Schemas["NTP"]
+export type TimeSource = Schemas["TimeSource"]
+export type Email = Schemas["Email"]
+export type Mailbox = Schemas["Mailbox"]
 export type DHCP = Schemas["DHCP"]
 export type Lease = Schemas["Lease"]
 export type Collection = Schemas["Collection"]
@@ -57,10 +62,6 @@ export type FileEntry = Schemas["FileEntry"]
 export type Routing = Schemas["Routing"]
 export type Vault = Schemas["Vault"]
 export type Certificate = Schemas["Certificate"]
+export type IssuedCertificate = Schemas["IssuedCertificate"]
 export type SecretEntry = Schemas["Secret"]
 export type CellLink = Schemas["ConfigLink"]
-
-export interface NTPSource { name: string; address?: string; offsetSeconds?: number; delaySeconds?: number; stratum?: number; reach?: number; lastSeen?: string; error?: string }
-export interface NTP { enabled: boolean; sources: NTPSource[]; stratum: number; leap: string | number; served: number }
-export interface Mailbox { user: string; messages: number; unseen: number; bytes: number }
-export interface Email { enabled: boolean; domains: string[]; mailboxes: Mailbox[]; ports: Record<string, number> }

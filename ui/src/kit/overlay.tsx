@@ -24,12 +24,12 @@ export function Dialog({
 				className={`float flex max-h-full w-full flex-col overflow-hidden rounded-dialog border border-line bg-raised shadow-float max-card:max-h-[92dvh] max-card:rounded-b-none ${wide ? "max-w-[680px]" : "max-w-[480px]"}`}
 			>
 				<AriaDialog role={role} className="flex min-h-0 flex-col outline-none">
-					<header className="flex items-start justify-between gap-4 px-5 pt-4 pb-1">
+					<div className="flex items-start justify-between gap-4 px-5 pt-4 pb-1">
 						<Heading slot="title" level={2} className="text-section font-strong [overflow-wrap:anywhere]">
 							{title}
 						</Heading>
 						<IconButton icon={X} label={t("Close")} onPress={onClose} className="-me-2 -mt-1" />
-					</header>
+					</div>
 					<div className="min-h-0 overflow-y-auto px-5 pb-5">{children}</div>
 				</AriaDialog>
 			</Modal>

@@ -6,7 +6,7 @@ import { t } from "./words"
 /** Nothing here yet: says what this is for and what to do first. */
 export function Empty({ icon: Icon, title, children, action }: { icon: LucideIcon; title: string; children?: ReactNode; action?: ReactNode }) {
 	return (
-		<div className="flex flex-col items-center px-4 py-12 text-center">
+		<div className="flex flex-col items-center px-4 py-9 text-center">
 			<div className="mb-3 grid size-10 place-items-center rounded-card bg-sunken text-muted">
 				<Icon size={20} strokeWidth={1.5} aria-hidden />
 			</div>

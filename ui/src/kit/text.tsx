@@ -1,6 +1,7 @@
 import { Check, Copy as CopyIcon } from "lucide-react"
 import { type ReactNode, useEffect, useState } from "react"
 import { ago, happened, moment } from "./format"
+import { announce } from "./toast"
 import { t } from "./words"
 
 /** An address, key or name in mono, copied with one press. */
@@ -14,7 +15,12 @@ export function Copy({ value, label, short }: { value: string; label?: string; s
 	return (
 		<button
 			type="button"
-			onClick={() => copyText(value).then(setDone)}
+			onClick={() =>
+				copyText(value).then((ok) => {
+					setDone(ok)
+					announce(ok ? t("Copied.") : t("The browser refused to copy."))
+				})
+			}
 			title={short ? value : undefined}
 			className="group -my-0.5 inline-flex min-h-6 max-w-full items-center gap-1.5 rounded align-baseline font-mono text-sec text-ink decoration-edge underline-offset-4 hover:underline"
 		>
@@ -26,9 +32,7 @@ export function Copy({ value, label, short }: { value: string; label?: string; s
 			) : (
 				<CopyIcon size={12} aria-hidden className="text-muted opacity-55 group-hover:opacity-100" />
 			)}
-			<span className="sr-only" role="status">
-				{done ? t("copied") : t("copy {what}", { what: label ?? "" })}
-			</span>
+			<span className="sr-only">{t("copy {what}", { what: label ?? "" })}</span>
 		</button>
 	)
 }
@@ -52,6 +56,15 @@ export async function copyText(value: string): Promise<boolean> {
 		if (focused instanceof HTMLElement) focused.focus()
 		return ok
 	}
+}
+
+/** Hands a text over as a file. */
+export function save(name: string, text: string): void {
+	const a = document.createElement("a")
+	a.download = name
+	a.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }))
+	a.click()
+	setTimeout(() => URL.revokeObjectURL(a.href), 60_000)
 }
 
 /** A moment, said as distance from now and kept fresh. */

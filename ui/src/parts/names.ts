@@ -16,6 +16,7 @@ const services: Record<string, [name: string, what: string, page: string]> = {
 	people: [t("People"), t("Checks passwords and sessions"), "/settings/people"],
 	names: [t("Names"), t("Knows what devices call themselves"), "/network"],
 	mode: [t("Mode"), t("Keeps to what the cell may do with this host"), "/settings"],
+	storage: [t("Storage"), t("Watches the disk of the data folder"), "/services"],
 	config: [t("Configuration"), t("Keeps and applies the settings"), "/logs/timeline"],
 	federation: [t("Cell Network"), t("Links to other cells"), "/cells"],
 	web: [t("Web UI and API"), t("This page and what it asks"), "/settings/addresses"],

@@ -23,7 +23,6 @@ export default function Dashboard() {
 			title={t("Dashboard")}
 			heading={status.data ? <Sentence of={status.data} /> : t("Dashboard")}
 			about={status.data && <Identity of={status.data} />}
-			actions={<ButtonLink href="/peers?add" icon={Plus}>{t("Add a device")}</ButtonLink>}
 		>
 			<Loaded of={status} rows={10}>
 				{(s) => (
@@ -91,7 +90,7 @@ function Problems({ list }: { list: CellProblem[] }) {
 					>
 						{p.text && <p>{p.text}</p>}
 						{p.fix && <p className="font-medium">{p.fix}</p>}
-						<p className="text-sec text-muted">{t("since {when}", { when: ago(p.since) })}</p>
+						<p className="text-sec text-muted">{t("noticed {when}", { when: ago(p.since) })}</p>
 					</Notice>
 				)
 			})}
@@ -106,19 +105,18 @@ function FirstSteps() {
 	const [, go] = useLocation()
 	if (!peers || peers.length > 0 || me?.role === "viewer") return null
 	return (
-		<Card>
-			<Empty
-				icon={Sprout}
-				title={t("Add your phone")}
-				action={
-					<Button kind="primary" icon={Plus} onPress={() => go("/peers?add")}>
-						{t("Add your phone")}
-					</Button>
-				}
-			>
-				{t("Scan one code with the WireGuard app, and mail, calendar and files of this cell are with you wherever you are.")}
-			</Empty>
-		</Card>
+		<section aria-label={t("The next step")} className="flex flex-wrap items-center gap-x-4 gap-y-3 rounded-card border border-line bg-leaf-wash p-4">
+			<div className="grid size-10 place-items-center rounded-card bg-surface text-leaf-ink">
+				<Sprout size={20} strokeWidth={1.5} aria-hidden />
+			</div>
+			<div className="min-w-0 flex-1 basis-60">
+				<p className="text-section font-strong">{t("Take the cell with you")}</p>
+				<p className="max-w-[72ch] text-ink/85">{t("Scan one code with the WireGuard app, and mail, calendar and files are with you wherever you are.")}</p>
+			</div>
+			<Button kind="primary" icon={Plus} onPress={() => go("/peers?add")}>
+				{t("Add your phone")}
+			</Button>
+		</section>
 	)
 }
 

@@ -47,7 +47,7 @@ function Numbers({ d }: { d: State }) {
 	}
 	const stats = d.stats ?? {}
 	return (
-		<ul aria-label={t("DNS in numbers")} className="grid grid-cols-[repeat(auto-fit,minmax(140px,1fr))] gap-2">
+		<ul aria-label={t("DNS in numbers")} className="grid grid-cols-[repeat(auto-fit,minmax(120px,1fr))] gap-2">
 			<li>
 				<Stat label={t("Queries")} value={count(queries(d))} note={t("since the start")} />
 			</li>

@@ -2,7 +2,7 @@ import { Copy as CopyIcon, Download } from "lucide-react"
 import { useState } from "react"
 import { Button } from "../../kit/button"
 import { Notice } from "../../kit/status"
-import { copyText } from "../../kit/text"
+import { copyText, save } from "../../kit/text"
 import { toast } from "../../kit/toast"
 import { t } from "../../kit/words"
 
@@ -31,9 +31,11 @@ export function Handover({ name, config, endpoint }: { name: string; config?: st
 						<li>{t("Switch the tunnel on. The device shows here as connected.")}</li>
 					</ol>
 					<div className="flex flex-wrap gap-2">
-						<Button icon={Download} onPress={() => download(`${name}.conf`, config, `${at}/config${query}`)}>
-							{t("Download {file}", { file: `${name}.conf` })}
-						</Button>
+						{config && (
+							<Button icon={Download} onPress={() => save(`${name}.conf`, config)}>
+								{t("Download {file}", { file: `${name}.conf` })}
+							</Button>
+						)}
 						{config && (
 							<Button icon={CopyIcon} onPress={() => copyText(config).then((ok) => toast(ok ? t("Copied.") : t("The browser refused to copy.")))}>
 								{t("Copy as text")}
@@ -61,12 +63,4 @@ export function Handover({ name, config, endpoint }: { name: string; config?: st
 			)}
 		</div>
 	)
-}
-
-function download(name: string, text: string | undefined, url: string) {
-	const a = document.createElement("a")
-	a.download = name
-	a.href = text ? URL.createObjectURL(new Blob([text], { type: "application/octet-stream" })) : url
-	a.click()
-	if (text) setTimeout(() => URL.revokeObjectURL(a.href), 60_000)
 }

@@ -74,7 +74,7 @@ function ServiceCard({ of: s, may }: { of: Service; may: boolean }) {
 						<Notice key={p.code + p.title} tone={p.severity === "failure" ? "bad" : "warn"} title={p.title}>
 							{p.text && <p>{p.text}</p>}
 							{p.fix && <p className="font-medium">{p.fix}</p>}
-							<p className="text-sec text-muted">{t("since {when}", { when: ago(p.since) })}</p>
+							<p className="text-sec text-muted">{t("noticed {when}", { when: ago(p.since) })}</p>
 						</Notice>
 					))}
 				</div>

@@ -16,6 +16,7 @@ import { toast } from "../../kit/toast"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { roles } from "./people"
+import { Sessions } from "./sessions"
 import { SetPassword } from "./user"
 
 export function Account() {
@@ -34,6 +35,7 @@ export function Account() {
 				</Facts>
 			</Card>
 			<AppPasswords user={me.user} />
+			<Sessions user={me.user} />
 			<Tokens />
 			{setting && <SetPassword user={me.user} self onClose={() => set(false)} />}
 		</>

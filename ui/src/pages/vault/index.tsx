@@ -1,7 +1,8 @@
-import { Download, KeyRound, ShieldQuestion } from "lucide-react"
-import { useVault } from "../../api/hooks"
+import { Download, KeyRound, Plus, ShieldQuestion } from "lucide-react"
+import { useState } from "react"
+import { useSession, useVault } from "../../api/hooks"
 import type { Certificate, SecretEntry, Vault } from "../../api/types"
-import { look } from "../../kit/button"
+import { Button, look } from "../../kit/button"
 import { Card, Fact, Facts } from "../../kit/card"
 import { ago, day } from "../../kit/format"
 import { Page } from "../../kit/page"
@@ -11,6 +12,7 @@ import { type Column, Table } from "../../kit/table"
 import { Copy, Mono, None, Time } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
+import { Issue } from "./issue"
 import { life } from "./life"
 
 export default function VaultPage() {
@@ -81,16 +83,31 @@ const how: [string, string][] = [
 	[t("Linux"), t("Copy it to /usr/local/share/ca-certificates/cell.crt and run update-ca-certificates. Firefox has its own list.")],
 ]
 
+function Rest({ names, open }: { names: string[]; open: boolean }) {
+	if (names.length === 0) return null
+	return (
+		<details open={open} className="text-sec">
+			<summary className="cursor-pointer py-1 text-muted hover:text-ink">{t("and {n} more", { n: names.length })}</summary>
+			<ul>
+				{names.map((n) => (
+					<li key={n}>
+						<Mono>{n}</Mono>
+					</li>
+				))}
+			</ul>
+		</details>
+	)
+}
+
 const certificates: Column<Certificate>[] = [
 	{
 		head: t("Names"),
 		cell: (c) => (
 			<span className="flex min-w-0 flex-col items-start gap-1">
-				{(c.names ?? []).slice(0, 4).map((n) => (
+				{c.names.slice(0, 4).map((n) => (
 					<Copy key={n} value={n} label={t("the name")} />
 				))}
-				{(c.names?.length ?? 0) > 4 && <span className="text-sec text-muted">{t("and {n} more", { n: (c.names?.length ?? 0) - 4 })}</span>}
-				{!c.names?.length && (c.addresses ?? []).map((a) => <Mono key={a}>{a}</Mono>)}
+				<Rest names={[...c.names.slice(4), ...c.addresses]} open={c.names.length === 0} />
 			</span>
 		),
 	},
@@ -114,8 +131,15 @@ const certificates: Column<Certificate>[] = [
 ]
 
 function Certificates({ list }: { list: Certificate[] }) {
+	const { data: me } = useSession()
+	const [issuing, issue] = useState(false)
+	const button = me?.role === "admin" && (
+		<Button icon={Plus} onPress={() => issue(true)}>
+			{t("Issue a certificate")}
+		</Button>
+	)
 	return (
-		<Card title={t("Certificates")} hint={t("The cell renews its own before they expire.")} flush>
+		<Card title={t("Certificates")} hint={t("The cell renews its own before they expire.")} flush action={button}>
 			{list.length ? (
 				<Table label={t("Certificates")} columns={certificates} rows={list} id={(c) => c.serial} />
 			) : (
@@ -123,6 +147,7 @@ function Certificates({ list }: { list: Certificate[] }) {
 					{t("The first is made when somebody visits one of the cell's names over https.")}
 				</Empty>
 			)}
+			{issuing && <Issue onClose={() => issue(false)} />}
 		</Card>
 	)
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { life } from "./life"
+import { life, namesIn } from "./life"
 
 const cert = { notBefore: "2026-01-01T00:00:00Z", notAfter: "2026-04-11T00:00:00Z" } // 100 days
 
@@ -13,3 +13,9 @@ test.each([
 ])("at %s there are %d %% left", (now, left, tone) => {
 	expect(life(cert, Date.parse(now))).toEqual({ left, tone })
 })
+
+test.each([
+	["", []],
+	["printer", ["printer.oak.home.arpa"]],
+	["Printer, nas.oak.home.arpa  printer", ["printer.oak.home.arpa", "nas.oak.home.arpa"]],
+])("the names in %j are %j", (text, want) => expect(namesIn(text, "oak.home.arpa")).toEqual(want))
