@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { expect, pages, signIn, test, visit } from "./cell"
+import { admin, expect, pages, signIn, test, visit } from "./cell"
 
 test("the navigation leads to all thirteen pages and moves the focus to their heading", async ({ page }) => {
 	await signIn(page)
@@ -92,6 +92,27 @@ test("a member sees their own things and is told why not the rest", async ({ pag
 	await expect(page.getByRole("heading", { name: "My account" })).toBeVisible()
 	await visit(page, "/files")
 	await expect(page.getByText("This could not be read")).toHaveCount(0)
+})
+
+test("a new password of one's own keeps this browser signed in", async ({ page }) => {
+	await signIn(page)
+	await visit(page, "/settings/account")
+	const change = async (from: string, to: string) => {
+		await page.getByRole("button", { name: "Set my password…" }).click()
+		const dialog = page.getByRole("dialog")
+		await dialog.getByLabel("Present password").fill(from)
+		await dialog.getByLabel("New password").fill(to)
+		await dialog.getByRole("button", { name: "Set it" }).click()
+	}
+	await change("not the password", "four other small words")
+	await expect(page.getByLabel("Present password")).toHaveAttribute("aria-invalid", "true")
+	await page.keyboard.press("Escape")
+	await change(admin.password, "four other small words")
+	await expect(page.getByRole("dialog")).toHaveCount(0)
+	await change("four other small words", admin.password)
+	await expect(page.getByRole("dialog")).toHaveCount(0)
+	await page.reload()
+	await expect(page.getByRole("heading", { name: "My account" })).toBeVisible()
 })
 
 test("an app password is shown once and deleted", async ({ page }) => {

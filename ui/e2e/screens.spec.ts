@@ -22,6 +22,8 @@ function household(port: number): () => void {
 	}
 }
 
+// The pages that the documentation shows.
+const shown = ["/", "/peers", "/network", "/services", "/vault", "/logs", "/settings"]
 const kept = process.env.PIC_SCREENSHOTS ? resolve("../docs/screenshots") : undefined
 const views = {
 	light: { width: 1280, height: 820, colorScheme: "light" },
@@ -46,7 +48,7 @@ for (const [view, { colorScheme, ...viewport }] of Object.entries(views)) {
 			expect(wider, `${path} is wider than the screen by so many px`).toBe(0)
 			if (kept && path === "/") await page.waitForTimeout(62_000) // the pulse shows a minute
 			const name = path === "/" ? "dashboard" : path.slice(1).replace(/\W+/g, "-")
-			const dir = kept && view !== "narrow" && path.split("/").length === 2 ? kept : info.outputDir
+			const dir = kept && view !== "narrow" && shown.includes(path) ? kept : info.outputDir
 			const suffix = view === "light" ? "" : `-${view}`
 			await page.screenshot({ path: `${dir}/${name}${suffix}.png` })
 		}

@@ -18,7 +18,7 @@ test("the first run ends on the dashboard, and the first device gets a code", as
 	// From here on by keyboard alone.
 	await expect(page.getByRole("heading", { name: "Who are you?" })).toBeFocused()
 	await page.keyboard.press("Tab")
-	for (const text of ["Alice", admin.name, admin.password, admin.password]) {
+	for (const text of ["Alice", admin.name, "password1", "password1"]) {
 		await page.keyboard.type(text)
 		await page.keyboard.press("Tab")
 	}
@@ -35,6 +35,16 @@ test("the first run ends on the dashboard, and the first device gets a code", as
 	await page.getByLabel("Setup token").fill(cell.token)
 	await page.getByRole("button", { name: "Next" }).click()
 	await page.getByRole("button", { name: "Next" }).click()
+	await page.getByRole("button", { name: "Next" }).click()
+	await page.getByRole("button", { name: "Start the cell" }).click()
+
+	// What only the cell knows to be bad is told beside its field, too.
+	await expect(page.getByRole("heading", { name: "Who are you?" })).toBeVisible()
+	const password = page.getByLabel("Password", { exact: true })
+	await expect(password).toHaveAttribute("aria-invalid", "true")
+	await expect(page.getByText("harder to guess").first()).toBeVisible()
+	await password.fill(admin.password)
+	await page.getByLabel("Password again").fill(admin.password)
 	await page.getByRole("button", { name: "Next" }).click()
 	await page.getByRole("button", { name: "Start the cell" }).click()
 

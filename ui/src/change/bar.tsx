@@ -6,7 +6,7 @@ import { useRefresh, useStatus } from "../api/hooks"
 import type { Difference, Pending } from "../api/types"
 import { Button } from "../kit/button"
 import { t, tn } from "../kit/words"
-import { type Applied, confirmSeconds, type Drafts, noDrafts, say, store } from "./drafts"
+import { type Applied, confirmSeconds, type Drafts, noDrafts, refusals, say, store } from "./drafts"
 import { probe, useApply, useChange, useSettle, useUndo } from "./use"
 
 /** The change bar: drafts with their difference, then what came of them. */
@@ -58,7 +58,7 @@ function DraftBar({ drafts }: { drafts: Drafts }) {
 				{lost ? (
 					<p className="font-medium">{t("The cell was changed meanwhile. Load what is new, then look at your changes again.")}</p>
 				) : err ? (
-					<p className="font-medium text-bad-ink [overflow-wrap:anywhere]">{textOf(err)}</p>
+					<Refused err={err} />
 				) : (
 					<Differences list={check.data?.diff ?? []} fallback={tn(edits.length, "{n} change", "{n} changes")} />
 				)}
@@ -82,6 +82,15 @@ function DraftBar({ drafts }: { drafts: Drafts }) {
 			</div>
 		</Bar>
 	)
+}
+
+function Refused({ err }: { err: unknown }) {
+	const lines = err instanceof Problem && err.errors.length > 0 ? refusals(err.errors) : [textOf(err)]
+	return lines.map((l) => (
+		<p key={l} className="font-medium text-bad-ink [overflow-wrap:anywhere]">
+			{l}
+		</p>
+	))
 }
 
 /** What changes, line by line, in the user's words. */

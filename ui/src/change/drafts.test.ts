@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest"
-import { applied, confirmSeconds, type Drafts, draftOf, errorFor, noDrafts, say, setDraft, store, toSend } from "./drafts"
+import { applied, confirmSeconds, type Drafts, draftOf, errorFor, noDrafts, refusals, say, setDraft, store, toSend } from "./drafts"
 
 describe("a draft", () => {
 	test("is kept by path and shown instead of what is stored", () => {
@@ -87,4 +87,11 @@ describe("after a change", () => {
 		applied({ revision: 8, durationMs: 1, dryRun: true, diff: [{ path: "a", text: "a" }] })
 		expect(store.get().applied).toBeNull()
 	})
+})
+
+test("a refusal names the field as the pages do", () => {
+	expect(refusals([{ path: "dns.upstreams", message: "is empty" }, { path: "password", message: "too short" }])).toEqual([
+		"DNS upstreams: is empty",
+		"password: too short",
+	])
 })

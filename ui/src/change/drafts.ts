@@ -81,6 +81,11 @@ export function say(d: Difference): { what: string; words: string } {
 	return { what: [sections[head] ?? head, ...tail].join(" "), words }
 }
 
+/** A refusal in the words of the pages: "DNS upstreams: …" rather than "dns.upstreams: …". */
+export function refusals(errors: readonly { path: string; message: string }[]): string[] {
+	return errors.map((e) => `${say({ path: e.path, text: "" }).what}: ${e.message}`)
+}
+
 /** What the bar shows after a change came into force. */
 export interface Applied {
 	outcome: Outcome

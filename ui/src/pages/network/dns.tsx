@@ -88,7 +88,7 @@ function Upstreams({ d }: { d: State }) {
 			<DraftList
 				path="dns.upstreams"
 				label={t("Chosen")}
-				hint={t("Address, with :port if it is not 53. None: those of the system.")}
+				hint={t("Address and port. None: those of the system.")}
 				may={may}
 				stored={doc?.dns.upstreams}
 				standard={(d.upstreams ?? []).map((u) => u.address)}

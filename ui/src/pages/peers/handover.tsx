@@ -13,15 +13,15 @@ export function Handover({ name, config, endpoint }: { name: string; config?: st
 	const query = endpoint ? `?endpoint=${encodeURIComponent(endpoint)}` : ""
 	return (
 		<div className="flex flex-col gap-4 pt-1">
-			<div className="grid gap-5 card:grid-cols-[236px_1fr]">
+			<div className="grid gap-5 card:grid-cols-[272px_1fr]">
 				{shown && (
 					<img
 						src={`${at}/qr${query}`}
 						alt={t("QR code with the configuration of {name}", { name })}
-						width={236}
-						height={236}
+						width={272}
+						height={272}
 						onError={() => show(false)}
-						className="aspect-square w-full max-w-[236px] rounded-card border border-line bg-white p-2 [image-rendering:pixelated] max-card:mx-auto"
+						className="aspect-square w-full max-w-[272px] rounded-card border border-line bg-white max-card:max-w-[320px] [image-rendering:pixelated] max-card:mx-auto"
 					/>
 				)}
 				<div className="flex min-w-0 flex-col gap-3">

@@ -1,7 +1,8 @@
 import { useMutation } from "@tanstack/react-query"
 import { type FormEvent, useState } from "react"
 import { call, errorAt, textOf, toldByFields } from "../../api/client"
-import type { Outcome, Role } from "../../api/types"
+import { enter } from "../../api/hooks"
+import type { Outcome, Role, Session } from "../../api/types"
 import { useEdit } from "../../change/use"
 import { Button } from "../../kit/button"
 import { Field, Select } from "../../kit/field"
@@ -55,7 +56,11 @@ export function SetPassword({ user, self, onClose }: { user: string; self: boole
 	const [current, setCurrent] = useState("")
 	const [password, setPassword] = useState("")
 	const save = useMutation({
-		mutationFn: () => call(`/api/users/${encodeURIComponent(user)}/password`, { method: "PUT", body: { password, current: current || undefined } }),
+		mutationFn: async () => {
+			await call(`/api/users/${encodeURIComponent(user)}/password`, { method: "PUT", body: { password, current: current || undefined } })
+			// A new password ends every session of its owner; this one goes on with a new one.
+			if (self) enter((await call<Session>("/api/auth/login", { method: "POST", body: { login: user, password } })).data)
+		},
 		onSuccess: () => {
 			toast(t("The new password of {name} is in force.", { name: user }))
 			onClose()
@@ -70,6 +75,7 @@ export function SetPassword({ user, self, onClose }: { user: string; self: boole
 			<form onSubmit={submit} className="flex flex-col gap-4 pt-2" noValidate>
 				{self && <Field label={t("Present password")} type="password" value={current} onChange={setCurrent} error={errorAt(save.error, "current")} autoComplete="current-password" autoFocus isRequired />}
 				<Field label={t("New password")} type="password" value={password} onChange={setPassword} error={errorAt(save.error, "password")} autoComplete="new-password" autoFocus={!self} isRequired />
+				<p className="text-sec text-muted">{self ? t("All other browsers are signed out.") : t("They are signed out everywhere.")}</p>
 				{save.error && !toldByFields(save.error, fields) && <Notice tone="bad" title={textOf(save.error)} />}
 				<DialogActions>
 					<Button kind="quiet" onPress={onClose}>
