@@ -273,7 +273,8 @@ func TestHandshakes(t *testing.T) {
 		defer ours.Close()
 		defer theirs.Close()
 		go tls.Server(theirs, &tls.Config{GetCertificate: s.GetCertificate}).HandshakeContext(t.Context())
-		c := tls.Client(ours, &tls.Config{RootCAs: roots(t, s), ServerName: sni, InsecureSkipVerify: true,
+		c := tls.Client(ours, &tls.Config{
+			RootCAs: roots(t, s), ServerName: sni, InsecureSkipVerify: true,
 			VerifyConnection: func(cs tls.ConnectionState) error {
 				o := x509.VerifyOptions{Roots: roots(t, s), Intermediates: x509.NewCertPool(), DNSName: verify}
 				for _, c := range cs.PeerCertificates[1:] {
@@ -281,7 +282,8 @@ func TestHandshakes(t *testing.T) {
 				}
 				_, err := cs.PeerCertificates[0].Verify(o)
 				return err
-			}})
+			},
+		})
 		return c.HandshakeContext(t.Context())
 	}
 	for name, tt := range map[string]struct {

@@ -212,8 +212,10 @@ func TestKillDuringIssue(t *testing.T) {
 		}
 		checkStored(t, s)
 		chains, _ := filepath.Glob(filepath.Join(dir, "oak.home.arpa/certificates/*/*/*.crt"))
-		args := append([]string{"verify", "-CAfile", filepath.Join(dir, "oak.home.arpa/root.pem"),
-			"-untrusted", filepath.Join(dir, "oak.home.arpa/intermediate.pem")}, chains...)
+		args := append([]string{
+			"verify", "-CAfile", filepath.Join(dir, "oak.home.arpa/root.pem"),
+			"-untrusted", filepath.Join(dir, "oak.home.arpa/intermediate.pem"),
+		}, chains...)
 		if out, err := exec.Command(openssl, args...).CombinedOutput(); err != nil {
 			t.Errorf("openssl: %v\n%s", err, out)
 		}

@@ -111,7 +111,7 @@ func (c *Cell) mode() config.Mode {
 // privileged reports whether this process may manage the host's network, as root
 // or, under systemd, by capability.
 func privileged() bool {
-	var h = unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData
 	err := unix.Capget(&h, &caps[0])
 	return err == nil && caps[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0

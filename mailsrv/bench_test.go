@@ -45,8 +45,13 @@ func sendOne(at, text string) error {
 	defer c.Close()
 	br := bufio.NewReader(c)
 	for _, step := range []struct{ say, want string }{
-		{"", "220"}, {"EHLO x\r\n", "250"}, {"MAIL FROM:<x@example.net>\r\n", "250"}, {"RCPT TO:<alice@oak.home.arpa>\r\n", "250"},
-		{"DATA\r\n", "354"}, {text + "\r\n", "250"}, {"QUIT\r\n", "221"},
+		{"", "220"},
+		{"EHLO x\r\n", "250"},
+		{"MAIL FROM:<x@example.net>\r\n", "250"},
+		{"RCPT TO:<alice@oak.home.arpa>\r\n", "250"},
+		{"DATA\r\n", "354"},
+		{text + "\r\n", "250"},
+		{"QUIT\r\n", "221"},
 	} {
 		if _, err := c.Write([]byte(step.say)); err != nil {
 			return err

@@ -226,8 +226,10 @@ func TestCurl(t *testing.T) {
 	x := start(t, testConfig())
 	_, smtpPort, _ := net.SplitHostPort(x.at(submissions))
 	_, imapPort, _ := net.SplitHostPort(x.at(imaps))
-	resolve := []string{"--resolve", "mail.oak.home.arpa:" + smtpPort + ":127.0.0.4", "--resolve", "mail.oak.home.arpa:" + imapPort + ":127.0.0.1",
-		"--cacert", x.ca, "-s", "-S"}
+	resolve := []string{
+		"--resolve", "mail.oak.home.arpa:" + smtpPort + ":127.0.0.4", "--resolve", "mail.oak.home.arpa:" + imapPort + ":127.0.0.1",
+		"--cacert", x.ca, "-s", "-S",
+	}
 	out, exit := run(t, "From: alice@oak.home.arpa\r\nSubject: curl\r\n\r\nhi\r\n", "curl", append(resolve, "--user", "alice:alice-secret",
 		"--url", "smtps://mail.oak.home.arpa:"+smtpPort, "--mail-from", "alice@oak.home.arpa", "--mail-rcpt", "bob@oak.home.arpa", "--upload-file", "-")...)
 	if exit != 0 {

@@ -156,12 +156,6 @@ func serveSite(t *testing.T, h *nettest.Host, at ...string) *site {
 	return s
 }
 
-func (s *site) last() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.from
-}
-
 // fetch gets a page with curl from the client and returns what curl says.
 func (w *town) fetch(url string) (string, error) {
 	return w.client.Try("curl", "-sS", "-m", "3", url)

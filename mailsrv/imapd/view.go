@@ -34,8 +34,10 @@ func newView(a *store.Account, box uint32, readOnly bool) (*view, store.Mailbox,
 		stop()
 		return nil, m, err
 	}
-	return &view{acct: a, box: box, readOnly: readOnly, uids: uids, modseq: m.ModSeq, expunged: m.Expunged,
-		told: map[uint32]uint64{}, wake: wake, stop: stop}, m, nil
+	return &view{
+		acct: a, box: box, readOnly: readOnly, uids: uids, modseq: m.ModSeq, expunged: m.Expunged,
+		told: map[uint32]uint64{}, wake: wake, stop: stop,
+	}, m, nil
 }
 
 // flags are all that messages of the account can have now.

@@ -17,16 +17,26 @@ const (
 )
 
 var (
-	errDirty = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 5, 2},
-		Message: "The message has a CR, LF or NUL on its own; lines end in CR and LF"}
-	errLoginFirst = &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0},
-		Message: "Login required: only people of this house may send here"}
-	errNoTLS = &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0},
-		Message: "Use STARTTLS first"}
-	errTwice = &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1},
-		Message: "MAIL was said already; RSET begins anew"}
-	errTooMany = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0},
-		Message: "Too many refusals on this connection"}
+	errDirty = &smtp.SMTPError{
+		Code: 550, EnhancedCode: smtp.EnhancedCode{5, 5, 2},
+		Message: "The message has a CR, LF or NUL on its own; lines end in CR and LF",
+	}
+	errLoginFirst = &smtp.SMTPError{
+		Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0},
+		Message: "Login required: only people of this house may send here",
+	}
+	errNoTLS = &smtp.SMTPError{
+		Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0},
+		Message: "Use STARTTLS first",
+	}
+	errTwice = &smtp.SMTPError{
+		Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1},
+		Message: "MAIL was said already; RSET begins anew",
+	}
+	errTooMany = &smtp.SMTPError{
+		Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0},
+		Message: "Too many refusals on this connection",
+	}
 )
 
 // A session is the mail transactions of one connection.

@@ -88,8 +88,11 @@ func FuzzOps(f *testing.F) {
 		{verb: opFlags, box: 2, how: AddFlags, mask: 1 << 63, uids: []span{{1, 1}, {3, 9}}},
 		{verb: opExpunge, box: 3, uids: []span{{5, 5}}},
 		{verb: opCreate, box: 4, num: 9, name: "a/b", use: `\Sent`},
-		{verb: opDelete, box: 4}, {verb: opRename, box: 4, name: "c"},
-		{verb: opSubscribe, name: "c", on: true}, {verb: opKeyword, num: 9, name: "$k"}, {verb: opRenew, num: 8},
+		{verb: opDelete, box: 4},
+		{verb: opRename, box: 4, name: "c"},
+		{verb: opSubscribe, name: "c", on: true},
+		{verb: opKeyword, num: 9, name: "$k"},
+		{verb: opRenew, num: 8},
 	} {
 		seed = o.append(seed)
 	}

@@ -141,8 +141,10 @@ func open(fs faultfs.FS, dir string, log *slog.Logger) (*Store, error) {
 		lock.Close()
 		return nil, fmt.Errorf("mail folder %s is in use by another process: %w", dir, err)
 	}
-	return &Store{fs: fs, dir: dir, log: log, idle: idleTime, segSize: segSize, lock: lock,
-		open: map[string]*entry{}, known: map[string]Summary{}}, nil
+	return &Store{
+		fs: fs, dir: dir, log: log, idle: idleTime, segSize: segSize, lock: lock,
+		open: map[string]*entry{}, known: map[string]Summary{},
+	}, nil
 }
 
 // Close closes all accounts and lets go of the folder. It waits for
