@@ -72,7 +72,7 @@ func (k socket) say(t *testing.T, what string) {
 		t.Fatal(err)
 	}
 	b := make([]byte, len(what))
-	k.SetReadDeadline(time.Now().Add(5 * time.Second))
+	k.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.ReadFull(k.r, b); err != nil || string(b) != what {
 		t.Fatalf("got %q %v, want %q", b, err, what)
 	}
@@ -171,7 +171,7 @@ func TestRemovedRouteEnds(t *testing.T) {
 	if status, _, _ := get(t, s.client(t, insider, 1), "https://git.oak.home.arpa:10443/"); status != 404 {
 		t.Errorf("a new request for it: %d", status)
 	}
-	gone.SetReadDeadline(time.Now().Add(5 * time.Second))
+	gone.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if b, err := io.ReadAll(gone.r); err != nil && errors.Is(err, context.DeadlineExceeded) || len(b) > 0 {
 		t.Errorf("its websocket: %q %v", b, err)
 	}
@@ -286,7 +286,7 @@ func TestServerRunsAgain(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		ws.SetReadDeadline(time.Now().Add(5 * time.Second))
+		ws.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := ws.r.ReadByte(); err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("round %d: the websocket is open: %v", i, err)
 		}
@@ -433,49 +433,3 @@ func TestDeadlineOfTheServerComesFirst(t *testing.T) {
 		ours.Close()
 	})
 }
-
-func TestConnectionsOfOneClientAreCapped(t *testing.T) {
-	s := New(quiet, listen.NewPool(nil), nil, func(string) http.Handler { return nil })
-	f := &front{s: s, conns: map[*conn]struct{}{}, from: map[netip.Prefix]int{}}
-	knock := func(addr string) *conn {
-		ours, theirs := net.Pipe()
-		t.Cleanup(func() { ours.Close(); theirs.Close() })
-		return f.admit(addressed{ours, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))}, listen.Socket{})
-	}
-	var first *conn
-	for i := range maxConnsFrom {
-		c := knock(fmt.Sprintf("[2001:db8::%x]:1", i+1)) // one household
-		if c == nil {
-			t.Fatalf("connection %d was refused", i)
-		}
-		if first == nil {
-			first = c
-		}
-	}
-	if knock("[2001:db8::ffff]:1") != nil {
-		t.Error("one more was let in")
-	}
-	if knock("[2001:db8:0:1::1]:1") == nil || knock("203.0.113.5:1") == nil {
-		t.Error("others were refused")
-	}
-	first.Close()
-	first.Close()
-	if knock("[2001:db8::ffff]:1") == nil {
-		t.Error("refused though one has left")
-	}
-	for len(f.conns) < maxConns {
-		if knock("127.0.0.1:1") == nil {
-			t.Fatal("loopback has a limit")
-		}
-	}
-	if knock("127.0.0.1:1") != nil {
-		t.Error("there is no limit at all")
-	}
-}
-
-type addressed struct {
-	net.Conn
-	addr net.Addr
-}
-
-func (a addressed) RemoteAddr() net.Addr { return a.addr }

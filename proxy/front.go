@@ -25,6 +25,10 @@ const (
 	stopTime     = 3 * time.Second
 )
 
+// alive finds out whether clients that are silent, as websockets may be for
+// days, are still there.
+var alive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: 30 * time.Second, Count: 4}
+
 // A front takes connections from changing listeners to one http.Server: HTTP/2
 // as *tls.Conn, as net/http wants it, and HTTP/1 behind a guard.
 type front struct {
@@ -176,6 +180,9 @@ func (f *front) admit(c net.Conn, from listen.Socket) *conn {
 		f.s.refused.Add(1)
 		c.Close()
 		return nil
+	}
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetKeepAliveConfig(alive) // the tunnel's own connections know none
 	}
 	f.conns[k] = struct{}{}
 	f.from[p]++

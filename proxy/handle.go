@@ -32,7 +32,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.ProtoMajor == 1 && r.Header["Upgrade"] != nil {
 		w = &last{w}
+		defer w.Header().Set("Connection", "close") // where nobody wrote anything
 	}
+	peer := connOf(r).peer
+	if !s.load.enter(peer) {
+		w.Header().Set("Retry-After", "5")
+		s.refuse(w, r, http.StatusServiceUnavailable, "Too many requests are under way; try again in a few seconds.")
+		return
+	}
+	defer s.load.leave(peer)
 	t := s.table.Load()
 	switch {
 	case t.conf.Domain == "":
@@ -57,7 +65,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, "Nothing is served under the name "+host+".")
 		return
 	}
-	if !t.admits(p.access, connOf(r).peer) {
+	if !t.admits(p.access, peer) {
 		s.refuse(w, r, http.StatusForbidden, forbidden[p.access])
 		return
 	}

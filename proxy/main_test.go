@@ -90,6 +90,7 @@ func start(t *testing.T, c Config) *cell {
 			fmt.Fprintf(w, "page %q of %s", l, r.URL.Path)
 		})
 	}
+	pages["dav"] = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}) // says nothing at all
 	s := &cell{New(quiet, listen.NewPool(nil),
 		func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
 		func(label string) http.Handler { return pages[label] }), roots}
@@ -104,7 +105,7 @@ func start(t *testing.T, c Config) *cell {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("Run did not end")
 		}
 	})
@@ -195,7 +196,7 @@ func upstream(t *testing.T, h http.HandlerFunc) string {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}

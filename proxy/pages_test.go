@@ -244,7 +244,7 @@ func TestPlainRequestToTheSecurePort(t *testing.T) {
 	}
 	defer c.Close()
 	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: files.oak.home.arpa\r\n\r\n")
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	b, _ := io.ReadAll(c)
 	if !bytes.HasPrefix(b, []byte("HTTP/1.0 400 ")) || !bytes.Contains(b, []byte("https://")) {
 		t.Errorf("%q", b)

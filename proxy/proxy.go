@@ -18,8 +18,9 @@
 //     that of the TLS handshake is answered 421 unless both have the same access.
 //   - A truncated answer of an upstream is truncated for the client, never
 //     completed. Websockets, event streams and trailers pass.
-//   - Slow and many clients meet deadlines and caps: see the constants of guard
-//     and front.
+//   - Slow and many clients meet deadlines and caps: see the constants of guard,
+//     front and load. Clients that vanish are noticed within minutes.
+//   - Path and query of a request reach the upstream as they came.
 //
 // It does not authenticate, balance, cache, compress or speak HTTP/3. Requests
 // are sent to an upstream once; net/http repeats those that are safe to repeat
@@ -109,6 +110,7 @@ type Server struct {
 	open     atomic.Int64 // connections
 	requests atomic.Int64
 	refused  atomic.Int64
+	load     load
 
 	mu      sync.Mutex // one change at a time
 	set     *listen.Set
@@ -132,6 +134,7 @@ func New(log *slog.Logger, pool *listen.Pool, cert func(*tls.ClientHelloInfo) (*
 	s := &Server{
 		log: log, pool: pool, cert: cert, own: own, grace: 10 * time.Second,
 		set: pool.Set(), leaving: map[Route]*leaving{},
+		load: load{from: map[netip.Prefix]int{}},
 	}
 	s.table.Store(new(table))
 	return s

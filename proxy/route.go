@@ -66,10 +66,16 @@ func (s *Server) newRoute(r Route) (*route, error) {
 		close: func() { cancel(); t.CloseIdleConnections() },
 	}
 	out.proxy = &httputil.ReverseProxy{
-		Transport:      t,
-		BufferPool:     buffers,
-		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(target); out.dress(p) },
+		Transport:  t,
+		BufferPool: buffers,
+		ErrorLog:   slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Rewrite: func(p *httputil.ProxyRequest) {
+			// As it came: the library would drop what it does not understand,
+			// such as the semicolons of gitweb, and sort the rest.
+			p.Out.URL.RawQuery = p.In.URL.RawQuery
+			p.SetURL(target)
+			out.dress(p)
+		},
 		ModifyResponse: out.answered,
 		ErrorHandler:   out.failed,
 	}
