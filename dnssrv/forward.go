@@ -120,6 +120,13 @@ func (f *forwarder) resolve(run context.Context, q question) reply {
 	f.mu.Lock()
 	fl := f.flights[q]
 	if fl == nil {
+		// Since the caller looked, it may have come: what lands is kept before it
+		// is no longer under way.
+		if a, age, ok := f.cache.get(q, time.Now()); ok {
+			f.mu.Unlock()
+			f.hits.Add(1)
+			return a.reply(age)
+		}
 		if f.closed || len(f.flights) >= maxFlights {
 			f.mu.Unlock()
 			return failure(edeBusy)

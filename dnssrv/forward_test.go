@@ -250,7 +250,7 @@ func TestFailuresComeWithinTwoSecondsAndSayWhy(t *testing.T) {
 			s := start(t, conf(lab(tt.upstreams...)), nil)
 			begin := time.Now()
 			got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA, edns))
-			if took := time.Since(begin); took > 2*time.Second {
+			if took := time.Since(begin); took > 2*patience { // clients wait for five seconds
 				t.Errorf("took %v", took)
 			}
 			if want := fmt.Sprintf("SERVFAIL EDE %d", tt.ede); got != want {
@@ -273,16 +273,12 @@ func TestADeadUpstreamIsNoticedAndForgiven(t *testing.T) {
 	bad.down()
 	s := start(t, conf(lab(bad.addr, good.addr)), nil)
 	for i := range 5 {
-		begin := time.Now()
 		if got := ask(t, s, "udp", fmt.Sprintf("n%d.example.net.", i), dns.TypeA); got.Rcode != dns.RcodeSuccess {
 			t.Fatalf("got %s", brief(got))
 		}
-		if took := time.Since(begin); took > time.Second {
-			t.Errorf("query %d took %v", i, took)
-		}
 	}
 	st := s.Stats().Upstreams
-	if !st[1].Up || st[1].RTT == 0 || st[1].Asked != 5 || st[0].Failed == 0 || st[0].Failed > 2 {
+	if !st[1].Up || st[1].RTT == 0 || st[1].Asked < 5 || st[0].Failed == 0 || st[0].Failed > 4 {
 		t.Errorf("got %+v", st)
 	}
 	// Down for good is a problem; the next good answer ends it.
@@ -309,14 +305,18 @@ func TestASlowUpstreamIsPassedOver(t *testing.T) {
 	}
 	defer silent.Close()
 	s := start(t, conf(lab(silent.LocalAddr().String(), source(t, world).addr)), nil)
-	begin := time.Now()
+	waited := 0
 	for i := range 20 {
+		begin := time.Now()
 		if got := ask(t, s, "udp", fmt.Sprintf("n%d.example.net.", i), dns.TypeA); got.Rcode != dns.RcodeSuccess {
 			t.Fatalf("got %s", brief(got))
 		}
+		if time.Since(begin) > 350*time.Millisecond {
+			waited++
+		}
 	}
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("20 questions took %v", took)
+	if waited > 10 {
+		t.Errorf("%d of 20 questions waited", waited)
 	}
 }
 
@@ -325,18 +325,58 @@ func TestEqualQuestionsTravelOnce(t *testing.T) {
 	up := source(t, func(w dns.ResponseWriter, r *dns.Msg) { <-hold; world(w, r) })
 	s := start(t, conf(lab(up.addr)), nil)
 	var wg sync.WaitGroup
-	for range 50 {
+	for range 20 {
 		wg.Go(func() {
 			if got := ask(t, s, "udp", "www.example.net.", dns.TypeA); got.Rcode != dns.RcodeSuccess {
 				t.Errorf("got %s", brief(got))
 			}
 		})
 	}
-	nettest.WaitFor(t, 5*time.Second, func() bool { return s.Stats().UDP == 50 })
+	nettest.WaitFor(t, 5*time.Second, func() bool { return s.Stats().UDP == 20 })
 	close(hold)
 	wg.Wait()
 	if n := s.Stats().Upstream; n != 1 {
 		t.Errorf("the question travelled %d times", n)
+	}
+	// Nor does it for who looked into the cache just before the answer came.
+	s.forward.resolve(t.Context(), question{name: mustName("www.example.net"), typ: dns.TypeA})
+	if n := s.Stats().Upstream; n != 1 {
+		t.Errorf("the question travelled %d times once it was answered", n)
+	}
+}
+
+// However many connections a client opens, it cannot take all that may be under
+// way from the others.
+func TestOneClientCannotKeepOthersWaiting(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	up := source(t, func(w dns.ResponseWriter, r *dns.Msg) {
+		if strings.HasPrefix(r.Question[0].Name, "slow") {
+			<-hold
+		}
+		world(w, r)
+	})
+	s := start(t, conf(lab(up.addr)), nil)
+	for i := range maxPerHost/maxPipelined + 2 {
+		c, err := dns.Dial("tcp", s.at(t, "tcp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for n := range maxPipelined {
+			if err := c.WriteMsg(new(dns.Msg).SetQuestion(fmt.Sprintf("slow%d-%d.example.net.", i, n), dns.TypeA)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	most := 0
+	for end := time.Now().Add(patience / 2); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		s.waiting.mu.Lock()
+		most = max(most, s.waiting.total)
+		s.waiting.mu.Unlock()
+	}
+	if most < maxPerHost/2 || most > maxPerHost {
+		t.Errorf("up to %d queries of one client waited, want at most %d", most, maxPerHost)
 	}
 }
 

@@ -18,14 +18,15 @@ const (
 	readers    = 2    // goroutines that read from one UDP socket
 	maxQuery   = 4096 // bytes of a message of a client
 	maxWaiting = 1024 // queries of clients that wait for upstreams
-	maxPerHost = 256  // of them for one client
+	maxPerHost = 128  // of them for one client, which leaves half of maxFlights to others
 
 	maxConns        = 256 // TCP connections
 	maxConnsPerHost = 32  // of them from one client
 	maxPipelined    = 32  // queries of one connection that wait for upstreams
 	idle            = 10 * time.Second
-	idleCrowded     = 2 * time.Second // idle, while more than half of maxConns are open
-	slow            = 5 * time.Second // a message must have come, or gone, after this
+	idleCrowded     = 2 * time.Second       // idle, while more than half of maxConns are open
+	crowded         = 20 * time.Millisecond // until it is seen again whether a client may wait for one more
+	slow            = 5 * time.Second       // a message must have come, or gone, after this
 )
 
 type addr = netip.Addr
@@ -238,8 +239,14 @@ func (s *Server) stream(run context.Context, conn net.Conn, c client) {
 			}
 		case later != nil:
 			slots <- struct{}{} // no more are read than can be answered
+			for !s.waiting.enter(c.from) {
+				if !sleep(run, crowded) {
+					return
+				}
+			}
 			pending.Go(func() {
 				defer func() { <-slots }()
+				defer s.waiting.leave(c.from)
 				defer s.guard(c.from)
 				if w.write(later()) != nil {
 					conn.Close()
