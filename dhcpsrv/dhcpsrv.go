@@ -119,9 +119,13 @@ func New(log *slog.Logger, dir string, n Names) *Server {
 	}
 }
 
-// Check reports whether the interface of c is there.
+// Check reports whether the interface of c is there. One that is being followed
+// may be unplugged just now, which is no reason to refuse other changes.
 func (s *Server) Check(_ context.Context, c Config) error {
-	if c.Interface == "" {
+	s.mu.Lock()
+	same := s.conf.Interface == c.Interface
+	s.mu.Unlock()
+	if c.Interface == "" || same {
 		return nil
 	}
 	_, err := interfaceNamed(c.Interface)
@@ -232,7 +236,8 @@ func (s *Server) open() error {
 // every is how often it is looked for what time brings.
 const every = 2 * time.Second
 
-// Run serves until ctx is done.
+// Run serves until ctx is done, or the disk has failed: then it ends with that
+// error, and the next Apply reads the leases anew.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -241,18 +246,24 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return s.stop()
 		case <-tick.C:
-			s.look()
+			if err := s.look(); err != nil {
+				return errors.Join(err, s.stop())
+			}
 		}
 	}
 }
 
-// look does what time brings: leases end, interfaces vanish and appear.
-func (s *Server) look() {
+// look does what time brings: leases end, interfaces vanish and appear. It
+// returns an error once nothing can be saved any more.
+func (s *Server) look() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.remember()
 	if s.conf.Interface == "" || s.pool == nil {
-		return
+		return nil
+	}
+	if err := s.book.Err(); err != nil {
+		return fmt.Errorf("saving leases: %w", err)
 	}
 	if s.pool.expire(time.Now()) {
 		s.publish()
@@ -263,14 +274,15 @@ func (s *Server) look() {
 	}
 	if s.link != nil {
 		s.strange = !s.link.hasAddress()
-		return
+		return nil
 	}
 	l, err := openLink(s.conf)
 	if err != nil {
 		s.fault = err
-		return
+		return nil
 	}
 	s.attach(l)
+	return nil
 }
 
 // remember notes when problems came up and forgets those that went. The caller

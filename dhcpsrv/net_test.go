@@ -143,7 +143,7 @@ func TestRealClientsGetLeasesAndNames(t *testing.T) {
 	}
 	// A client that ends gives its address back.
 	script := filepath.Join(dir, "script")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\n[ $1 = bound ] && ip addr add $ip/24 dev $interface\ntrue\n"), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n[ $1 = bound ] && ip addr add $ip/24 dev $interface && touch $0.bound\ntrue\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	state := func() State {
@@ -161,11 +161,12 @@ func TestRealClientsGetLeasesAndNames(t *testing.T) {
 		t.Errorf("the name of a removed lease is still %v", got)
 	}
 	busy := h["busy"].Start(t, "udhcpc", "-i", "eth0", "-f", "-s", script, "-r", a.String())
-	nettest.WaitFor(t, 10*time.Second, func() bool { return state() == Leased })
-	nettest.WaitFor(t, 10*time.Second, func() bool {
-		busy.Cmd.Process.Signal(syscall.SIGUSR2) // release; ignored until it is bound
-		return state() == Free
+	nettest.WaitFor(t, 30*time.Second, func() bool {
+		_, err := os.Stat(script + ".bound")
+		return err == nil && state() == Leased
 	})
+	busy.Cmd.Process.Signal(syscall.SIGUSR2) // release; once, and not before it is bound
+	nettest.WaitFor(t, 30*time.Second, func() bool { return state() == Free })
 }
 
 func TestAddressInUseIsNotOffered(t *testing.T) {
@@ -225,14 +226,14 @@ func TestInterfaceMayComeLateAndGo(t *testing.T) {
 		t.Errorf("without an interface: %v", s.Problems())
 	}
 	sw.Join(lab.Self(), "lan0")
-	nettest.WaitFor(t, 3*every, func() bool { return len(s.Sockets()) == 1 && problem(s, "dhcp/no-address") })
+	nettest.WaitFor(t, 15*every, func() bool { return len(s.Sockets()) == 1 && problem(s, "dhcp/no-address") })
 	lab.Self().Addr("lan0", "192.168.7.1/24")
-	nettest.WaitFor(t, 3*every, func() bool { return len(s.Problems()) == 0 })
+	nettest.WaitFor(t, 15*every, func() bool { return len(s.Problems()) == 0 })
 	a := udhcpc(t, busy)
 	lab.Self().Run(t, "ip", "link", "del", "lan0")
-	nettest.WaitFor(t, 3*every, func() bool { return problem(s, "dhcp/no-interface") })
+	nettest.WaitFor(t, 15*every, func() bool { return problem(s, "dhcp/no-interface") })
 	sw.Join(lab.Self(), "lan0", "192.168.7.1/24")
-	nettest.WaitFor(t, 3*every, func() bool { return len(s.Problems()) == 0 })
+	nettest.WaitFor(t, 15*every, func() bool { return len(s.Problems()) == 0 })
 	if again := udhcpc(t, busy); again != a {
 		t.Errorf("had %s and got %s", a, again)
 	}
@@ -286,7 +287,7 @@ func (d *byHand) send(t *testing.T, b []byte) {
 // answer returns the next frame that holds a message for the transaction.
 func (d *byHand) answer(t *testing.T, xid dhcpv4.TransactionID) (frame []byte, m *dhcpv4.DHCPv4) {
 	t.Helper()
-	d.raw.SetReadDeadline(time.Now().Add(5 * time.Second))
+	d.raw.SetReadDeadline(time.Now().Add(20 * time.Second))
 	buf := make([]byte, 2000)
 	for {
 		n, _, err := d.raw.ReadFrom(buf)

@@ -90,7 +90,7 @@ func (s *Server) problems() []service.Problem {
 	if s.book != nil && s.book.Err() != nil {
 		add(service.Problem{
 			Code: "dhcp/disk-failed", Title: "Leases cannot be saved", Text: s.book.Err().Error(), Severity: service.Failure,
-			Fix: "Check the disk of the data folder, then restart pic. Until then no new leases are given.",
+			Fix: "Check the disk of the data folder. Until it works no new leases are given; the cell tries again by itself.",
 		})
 	}
 	if s.strange {
