@@ -71,6 +71,10 @@ func (c *Cell) first(ctx context.Context, s SetupOptions, actor string) error {
 		return err
 	}
 	d.WireGuard.Key, d.WireGuard.PublicKey = id, public
+	// Devices will have addresses in the VPN's networks, so these must not follow
+	// the domain when that changes.
+	vpn := config.Resolve(d, c.Env).WireGuard
+	d.WireGuard.Subnet, d.WireGuard.Subnet6 = vpn.Subnet, vpn.Subnet6
 	return config.Create(c.dir.path, d, c.Env, actor, "the cell is set up")
 }
 
