@@ -11,7 +11,9 @@ async function faults(page: Page): Promise<string[]> {
 	const found = (await page.evaluate(
 		"axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })",
 	)) as AxeResults
-	return found.violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`)
+	return found.violations.map(
+		(v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`,
+	)
 }
 
 for (const colorScheme of ["light", "dark"] as const) {
@@ -22,7 +24,10 @@ for (const colorScheme of ["light", "dark"] as const) {
 		await expect(page.getByRole("heading", { name: "Sign in to your cell" })).toBeVisible()
 		expect(await faults(page), "login").toEqual([])
 		const headers = await signIn(page)
-		await page.request.post("/api/peers", { headers, data: { name: `axe-${colorScheme}`, endpoint: "home.example.org:51820" } })
+		await page.request.post("/api/peers", {
+			headers,
+			data: { name: `axe-${colorScheme}`, endpoint: "home.example.org:51820" },
+		})
 		for (const path of [...Object.keys(pages), ...tabs]) {
 			await visit(page, path)
 			expect(await faults(page), path).toEqual([])
@@ -39,7 +44,11 @@ for (const colorScheme of ["light", "dark"] as const) {
 
 test("the first run is accessible", async ({ page }) => {
 	// The page asks what there is to do; here the answer of a new cell stands in.
-	await page.route("**/api/setup", (r) => r.fulfill({ json: { needed: true, suggestion: { name: "oak", domain: "oak.home.arpa", mode: "trial" } } }))
+	await page.route("**/api/setup", (r) =>
+		r.fulfill({
+			json: { needed: true, suggestion: { name: "oak", domain: "oak.home.arpa", mode: "trial" } },
+		}),
+	)
 	await page.emulateMedia({ reducedMotion: "reduce" })
 	await page.goto("/")
 	await page.getByLabel("Setup token").fill("a-token")

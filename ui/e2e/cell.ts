@@ -14,9 +14,23 @@ export const admin = { name: "alice", password: "three small words" }
 const binary = resolve(process.env.PIC_BIN ?? "../bin/pic")
 
 const portNames = [
-	"WEBUI_PORT", "API_PORT", "DNS_PORT", "NTP_PORT", "WG_PORT", "HTTP_PORT", "HTTPS_PORT", "MAIL_SMTP_PORT",
-	"MAIL_SUBMISSION_PORT", "MAIL_SUBMISSIONS_PORT", "MAIL_IMAP_PORT", "RADICALE_PORT", "WEBDAV_PORT",
-	"RAINLOOP_PORT", "FILEGATOR_PORT", "DOT_PORT", "NTS_PORT",
+	"WEBUI_PORT",
+	"API_PORT",
+	"DNS_PORT",
+	"NTP_PORT",
+	"WG_PORT",
+	"HTTP_PORT",
+	"HTTPS_PORT",
+	"MAIL_SMTP_PORT",
+	"MAIL_SUBMISSION_PORT",
+	"MAIL_SUBMISSIONS_PORT",
+	"MAIL_IMAP_PORT",
+	"RADICALE_PORT",
+	"WEBDAV_PORT",
+	"RAINLOOP_PORT",
+	"FILEGATOR_PORT",
+	"DOT_PORT",
+	"NTS_PORT",
 ]
 
 export class Cell {
@@ -48,7 +62,16 @@ export class Cell {
 		})
 		if (state === "set up") {
 			writeFileSync(join(data, "password"), `${admin.password}\n`, { mode: 0o600 })
-			cell.run("setup", "--name", "oak", "--admin", admin.name, "--password-file", join(data, "password"), "--trial")
+			cell.run(
+				"setup",
+				"--name",
+				"oak",
+				"--admin",
+				admin.name,
+				"--password-file",
+				join(data, "password"),
+				"--trial",
+			)
 		}
 		await cell.serve()
 		return cell
@@ -60,8 +83,12 @@ export class Cell {
 	}
 
 	private async serve() {
-		this.process = spawn(binary, ["serve", "--data", this.data, "--trial"], { env: this.env, stdio: ["ignore", "pipe", "pipe"] })
-		for (const stream of [this.process.stdout!, this.process.stderr!]) stream.on("data", (d) => (this.output += d))
+		this.process = spawn(binary, ["serve", "--data", this.data, "--trial"], {
+			env: this.env,
+			stdio: ["ignore", "pipe", "pipe"],
+		})
+		for (const stream of [this.process.stdout!, this.process.stderr!])
+			stream.on("data", (d) => (this.output += d))
 		const until = Date.now() + 20_000
 		for (;;) {
 			if (this.process.exitCode !== null) throw new Error(`pic serve ended:\n${this.output}`)
@@ -90,9 +117,13 @@ export class Cell {
 
 async function freePorts(n: number): Promise<number[]> {
 	const servers = await Promise.all(
-		Array.from({ length: n }, () => new Promise<ReturnType<typeof createServer>>((done) => {
-			const s = createServer().listen(0, "127.0.0.1", () => done(s))
-		})),
+		Array.from(
+			{ length: n },
+			() =>
+				new Promise<ReturnType<typeof createServer>>((done) => {
+					const s = createServer().listen(0, "127.0.0.1", () => done(s))
+				}),
+		),
 	)
 	const ports = servers.map((s) => (s.address() as { port: number }).port)
 	await Promise.all(servers.map((s) => new Promise((done) => s.close(done))))
@@ -100,7 +131,8 @@ async function freePorts(n: number): Promise<number[]> {
 }
 
 // The browser writes a refused answer to its console; the tests look at what the page says.
-const harmless = /Failed to load resource: the server responded with a status of (401|403|404|409|412|422|429|503)/
+const harmless =
+	/Failed to load resource: the server responded with a status of (401|403|404|409|412|422|429|503)/
 
 interface Fixtures {
 	/** What the browser complained about; must be empty at the end. */
@@ -139,7 +171,9 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 
 /** Signs in without the form, which has its own test. */
 export async function signIn(page: Page) {
-	const r = await page.request.post("/api/auth/login", { data: { login: admin.name, password: admin.password } })
+	const r = await page.request.post("/api/auth/login", {
+		data: { login: admin.name, password: admin.password },
+	})
 	expect(r.status()).toBe(200)
 	const { csrf } = await r.json()
 	return { "X-CSRF-Token": csrf as string }
@@ -162,7 +196,15 @@ export const pages: Record<string, RegExp> = {
 }
 
 /** Tabs that are pages of their own. */
-export const tabs = ["/network/dhcp", "/network/ntp", "/logs/timeline", "/settings/people", "/settings/addresses", "/settings/account", "/settings/appearance"]
+export const tabs = [
+	"/network/dhcp",
+	"/network/ntp",
+	"/logs/timeline",
+	"/settings/people",
+	"/settings/addresses",
+	"/settings/account",
+	"/settings/appearance",
+]
 
 /** Opens a page and waits until nothing of it is still loading. */
 export async function visit(page: Page, path: string) {

@@ -40,6 +40,23 @@ test("what the cell refuses stands beside the field, and cannot be applied", asy
 	await expect(drafts).toHaveCount(0)
 })
 
+test("a cell that has devices gets another domain", async ({ page }) => {
+	const headers = await signIn(page)
+	const added = await page.request.post("/api/peers", { headers, data: { name: "old-phone" } })
+	expect(added.status()).toBe(200)
+	const before = (await added.json()).peer.address
+	await visit(page, "/settings")
+	await page.getByLabel("Domain", { exact: true }).fill("oak.example")
+	await expect(page.getByText("Addresses will change")).toBeVisible()
+	await page.getByRole("button", { name: "Apply" }).click()
+	const last = page.getByRole("region", { name: "The last change" })
+	await expect(last).toContainText("Cell domain")
+	const peer = await (await page.request.get("/api/peers/old-phone")).json()
+	expect(peer.address).toBe(before)
+	await last.getByRole("button", { name: "Undo" }).click()
+	await expect(last).toHaveCount(0)
+})
+
 test("a change by somebody else is not overwritten", async ({ page }) => {
 	const headers = await signIn(page)
 	await visit(page, "/network/ntp")

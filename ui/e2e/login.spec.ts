@@ -23,7 +23,9 @@ test("signing in keeps the page that was asked for, signing out ends the session
 })
 
 test("a session that ends elsewhere leads to the login, and back", async ({ page }) => {
-	const r = await page.request.post("/api/auth/login", { data: { login: admin.name, password: admin.password } })
+	const r = await page.request.post("/api/auth/login", {
+		data: { login: admin.name, password: admin.password },
+	})
 	const { csrf } = await r.json()
 	await page.goto("/peers")
 	await expect(page.getByRole("heading", { level: 1, name: "Peers" })).toBeVisible()

@@ -9,7 +9,11 @@ test("lines arrive by themselves, and their filters stand in the address", async
 	await expect(page).toHaveURL(/unit=dns/)
 	await page.getByLabel("Service").selectOption("")
 	const before = await log.locator("> div").count()
-	await page.request.put("/api/config/value", { headers, data: { path: "cell.domain", value: "oak.example" } })
+	const put = await page.request.put("/api/config/value", {
+		headers,
+		data: { path: "cell.domain", value: "oak.example" },
+	})
+	expect(put.status()).toBe(200)
 	await expect.poll(() => log.locator("> div").count()).toBeGreaterThan(before)
 
 	await page.getByRole("button", { name: "Pause" }).click()
@@ -23,9 +27,15 @@ test("lines arrive by themselves, and their filters stand in the address", async
 
 test("the timeline tells a change with its difference and undoes it", async ({ page }) => {
 	const headers = await signIn(page)
-	await page.request.put("/api/config/value", { headers, data: { path: "cell.domain", value: "elm.example", reason: "we moved" } })
+	await page.request.put("/api/config/value", {
+		headers,
+		data: { path: "cell.domain", value: "elm.example", reason: "we moved" },
+	})
 	await visit(page, "/logs/timeline")
-	const entry = page.getByRole("listitem").filter({ hasText: "elm.example" }).filter({ hasText: "in force now" })
+	const entry = page
+		.getByRole("listitem")
+		.filter({ hasText: "elm.example" })
+		.filter({ hasText: "in force now" })
 	await expect(entry).toContainText("Cell domain")
 	await expect(entry).toContainText("we moved")
 	await entry.getByRole("button", { name: /^Undo/ }).click()

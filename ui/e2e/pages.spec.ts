@@ -28,7 +28,10 @@ test("the first tab stop skips to the content", async ({ page }) => {
 
 test("the palette finds pages, devices and actions by keyboard", async ({ page }) => {
 	const headers = await signIn(page)
-	await page.request.post("/api/peers", { headers, data: { name: "watch", endpoint: "home.example.org:51820" } })
+	await page.request.post("/api/peers", {
+		headers,
+		data: { name: "watch", endpoint: "home.example.org:51820" },
+	})
 	await visit(page, "/")
 	await page.keyboard.press("Control+k")
 	await expect(page.getByRole("dialog", { name: "Search or do" })).toBeVisible()
@@ -56,7 +59,11 @@ test("the theme is chosen once and never flashes", async ({ page }) => {
 test("a service is restarted from its card", async ({ page }) => {
 	await signIn(page)
 	await visit(page, "/services")
-	await page.getByRole("button", { name: "Restart NTP" }).or(page.getByRole("button", { name: "Restart DNS" })).first().click()
+	await page
+		.getByRole("button", { name: "Restart NTP" })
+		.or(page.getByRole("button", { name: "Restart DNS" }))
+		.first()
+		.click()
 	await expect(page.getByText("was restarted.")).toBeVisible()
 })
 
@@ -82,8 +89,13 @@ test("a person is added, gets a password, and is removed", async ({ page }) => {
 
 test("a member sees their own things and is told why not the rest", async ({ page }) => {
 	const headers = await signIn(page)
-	await page.request.post("/api/users", { headers, data: { name: "mia", role: "user", password: "five quite small words" } })
-	const r = await page.request.post("/api/auth/login", { data: { login: "mia", password: "five quite small words" } })
+	await page.request.post("/api/users", {
+		headers,
+		data: { name: "mia", role: "user", password: "five quite small words" },
+	})
+	const r = await page.request.post("/api/auth/login", {
+		data: { login: "mia", password: "five quite small words" },
+	})
 	expect(r.status()).toBe(200)
 	await visit(page, "/")
 	await visit(page, "/services")
@@ -139,7 +151,10 @@ test("a certificate is issued, with its key this once", async ({ page }) => {
 	await dialog.getByLabel("Names").fill("printer")
 	await expect(dialog).toContainText("printer.oak.home.arpa")
 	await dialog.getByRole("button", { name: "Issue", exact: true }).click()
-	const [file] = await Promise.all([page.waitForEvent("download"), dialog.getByRole("button", { name: "Private key" }).click()])
+	const [file] = await Promise.all([
+		page.waitForEvent("download"),
+		dialog.getByRole("button", { name: "Private key" }).click(),
+	])
 	expect(readFileSync(await file.path(), "utf8")).toContain("PRIVATE KEY")
 	await dialog.getByRole("button", { name: "I have both" }).click()
 	await expect(page.getByRole("table", { name: "Certificates" })).toContainText("printer.oak.home.arpa")

@@ -14,7 +14,10 @@ test("a device is added, handed over, switched off, removed and brought back", a
 	const code = dialog.getByRole("img", { name: "QR code" })
 	await expect(code).toBeVisible()
 	await expect.poll(() => code.evaluate((i: HTMLImageElement) => i.naturalWidth)).toBeGreaterThan(0)
-	const [file] = await Promise.all([page.waitForEvent("download"), dialog.getByRole("button", { name: "Download laptop.conf" }).click()])
+	const [file] = await Promise.all([
+		page.waitForEvent("download"),
+		dialog.getByRole("button", { name: "Download laptop.conf" }).click(),
+	])
 	expect(file.suggestedFilename()).toBe("laptop.conf")
 	const conf = readFileSync(await file.path(), "utf8")
 	expect(conf).toMatch(/^PrivateKey = \S{44}$/m)
@@ -58,7 +61,10 @@ test("the code of a device is shown again", async ({ page }) => {
 
 test("a name that is taken is refused beside the field", async ({ page }) => {
 	const headers = await signIn(page)
-	await page.request.post("/api/peers", { headers, data: { name: "tablet", endpoint: "home.example.org:51820" } })
+	await page.request.post("/api/peers", {
+		headers,
+		data: { name: "tablet", endpoint: "home.example.org:51820" },
+	})
 	await visit(page, "/peers?add")
 	const dialog = page.getByRole("dialog")
 	await dialog.getByLabel("Name").fill("tablet")
@@ -71,7 +77,8 @@ test("a name that is taken is refused beside the field", async ({ page }) => {
 
 test("the search stands in the address and can be shared", async ({ page }) => {
 	const headers = await signIn(page)
-	for (const name of ["kitchen", "garage"]) await page.request.post("/api/peers", { headers, data: { name, endpoint: "home.example.org:51820" } })
+	for (const name of ["kitchen", "garage"])
+		await page.request.post("/api/peers", { headers, data: { name, endpoint: "home.example.org:51820" } })
 	await visit(page, "/peers")
 	await page.getByRole("searchbox", { name: "Find a device" }).fill("kit")
 	await expect(page.getByRole("row", { name: /^garage/ })).toHaveCount(0)

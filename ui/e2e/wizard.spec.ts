@@ -12,7 +12,9 @@ test("the first run ends on the dashboard, and the first device gets a code", as
 	await page.getByRole("button", { name: "Next" }).click()
 	await expect(page.getByText("Use small letters, digits and hyphens")).toBeVisible()
 	await page.getByLabel("Name of the cell").fill("oak")
-	await expect(page.getByRole("list", { name: "Addresses to come" })).toContainText("https://mail.oak.home.arpa")
+	await expect(page.getByRole("list", { name: "Addresses to come" })).toContainText(
+		"https://mail.oak.home.arpa",
+	)
 	await page.keyboard.press("Enter")
 
 	// From here on by keyboard alone.

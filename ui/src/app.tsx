@@ -1,19 +1,19 @@
 import { useQueryClient } from "@tanstack/react-query"
+import { Compass } from "lucide-react"
 import { lazy, Suspense, useEffect } from "react"
 import { I18nProvider, RouterProvider } from "react-aria-components"
 import { Route, Switch, useLocation } from "wouter"
 import { textOf, whenSignedOut } from "./api/client"
 import { leave, useSession, useSetup } from "./api/hooks"
 import { connect } from "./api/live"
+import { ButtonLink } from "./kit/button"
 import { Page } from "./kit/page"
 import { Empty, Failed, Skeleton } from "./kit/states"
 import { Toast } from "./kit/toast"
 import { t } from "./kit/words"
-import { Compass } from "lucide-react"
-import { ButtonLink } from "./kit/button"
+import { pages } from "./routes"
 import { ErrorBoundary } from "./shell/boundary"
 import { Shell } from "./shell/shell"
-import { pages } from "./routes"
 
 const Login = lazy(() => import("./pages/login"))
 const Wizard = lazy(() => import("./pages/wizard"))
@@ -82,7 +82,11 @@ function Inside() {
 function Nowhere() {
 	return (
 		<Page title={t("No such page")}>
-			<Empty icon={Compass} title={t("Nothing is at this address")} action={<ButtonLink href="/">{t("To the dashboard")}</ButtonLink>}>
+			<Empty
+				icon={Compass}
+				title={t("Nothing is at this address")}
+				action={<ButtonLink href="/">{t("To the dashboard")}</ButtonLink>}
+			>
 				{t("The page may have moved. The navigation knows where everything is.")}
 			</Empty>
 		</Page>

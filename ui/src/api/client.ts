@@ -88,7 +88,13 @@ export function revisionOf(etag: string | null): number {
 async function readProblem(r: Response): Promise<Problem> {
 	try {
 		const p = await r.json()
-		return new Problem(r.status, sentence(p.detail || p.title || r.statusText), p.errors ?? [], p.code, p.unit)
+		return new Problem(
+			r.status,
+			sentence(p.detail || p.title || r.statusText),
+			p.errors ?? [],
+			p.code,
+			p.unit,
+		)
 	} catch {
 		return new Problem(r.status, `The cell answered ${r.status} without saying why. Its log may tell more.`)
 	}

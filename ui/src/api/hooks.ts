@@ -1,7 +1,7 @@
 import { QueryClient, type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useSyncExternalStore } from "react"
 import { type Call, call, Problem, setCSRF } from "./client"
-import { linkState, type LogFilter } from "./live"
+import { type LogFilter, linkState } from "./live"
 import type * as T from "./types"
 
 export const queryClient = new QueryClient({
@@ -33,7 +33,12 @@ export async function readSession(): Promise<T.Session | null> {
 
 export const useSession = () => useQuery({ queryKey: ["session"], queryFn: readSession, staleTime: 60_000 })
 export const useSetup = (on: boolean) =>
-	useQuery({ queryKey: ["setup"], queryFn: () => read<T.SetupState>("/api/setup"), enabled: on, staleTime: 0 })
+	useQuery({
+		queryKey: ["setup"],
+		queryFn: () => read<T.SetupState>("/api/setup"),
+		enabled: on,
+		staleTime: 0,
+	})
 
 export function useLink() {
 	return useSyncExternalStore(linkState.watch, linkState.get)
@@ -51,7 +56,11 @@ interface Ask extends Call {
 	every?: number
 }
 
-function useRead<P extends T.Readable>(key: readonly unknown[], path: P, { every, ...c }: Ask = {}): UseQueryResult<T.Got<P>> {
+function useRead<P extends T.Readable>(
+	key: readonly unknown[],
+	path: P,
+	{ every, ...c }: Ask = {},
+): UseQueryResult<T.Got<P>> {
 	return useQuery<T.Got<P>>({
 		queryKey: key,
 		queryFn: ({ signal }) => read<T.Got<P>>(path, { ...c, signal }),
@@ -65,8 +74,10 @@ export const useUsers = () => useRead(["users"], "/api/users")
 export const useTimeline = () => useRead(["timeline"], "/api/timeline", { query: { limit: 200 } })
 export const useHistory = () => useRead(["config", "history"], "/api/config/history")
 export const useDocument = () => useRead(["config", "chosen"], "/api/config")
-export const useResolved = () => useRead(["config", "resolved"], "/api/config", { query: { resolved: "true" } })
-export const useLogs = (f: LogFilter) => useRead(["logs", f], "/api/logs", { query: { unit: f.unit, level: f.level, limit: 1000 } })
+export const useResolved = () =>
+	useRead(["config", "resolved"], "/api/config", { query: { resolved: "true" } })
+export const useLogs = (f: LogFilter) =>
+	useRead(["logs", f], "/api/logs", { query: { unit: f.unit, level: f.level, limit: 1000 } })
 export const useWireGuard = () => useRead(["wireguard"], "/api/wireguard", { every: 10 })
 export const useDNS = () => useRead(["dns"], "/api/dns", { every: 10 })
 export const useRecords = () => useRead(["dns", "records"], "/api/dns/records", { every: 30 })
@@ -75,7 +86,8 @@ export const useLeases = () => useRead(["dhcp", "leases"], "/api/dhcp/leases", {
 export const useNTP = () => useRead(["ntp"], "/api/ntp", { every: 10 })
 export const useEmail = () => useRead(["email"], "/api/email", { every: 30 })
 export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every: 60 })
-export const useFiles = (path: string) => useRead(["files", path], "/api/files", { query: { path }, every: 60 })
+export const useFiles = (path: string) =>
+	useRead(["files", path], "/api/files", { query: { path }, every: 60 })
 export const useRouting = () => useRead(["routing"], "/api/routing", { every: 30 })
 export const useVault = () => useRead(["vault"], "/api/vault", { every: 60 })
 export const useCells = () => useRead(["cells"], "/api/cells", { every: 60 })

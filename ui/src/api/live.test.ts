@@ -1,9 +1,15 @@
 import { describe, expect, test } from "vitest"
-import { Problem, errorAt, revisionOf, sentence, toldByFields } from "./client"
+import { errorAt, Problem, revisionOf, sentence, toldByFields } from "./client"
 import { addTo, applyPulse, levelRank, lineFits, touchedBy } from "./live"
 import type { Event, Health, Line, Pulse } from "./types"
 
-const line = (id: number, level = "INFO", unit = "dns"): Line => ({ id, level, unit, msg: "m", time: "2026-01-01T00:00:00Z" })
+const line = (id: number, level = "INFO", unit = "dns"): Line => ({
+	id,
+	level,
+	unit,
+	msg: "m",
+	time: "2026-01-01T00:00:00Z",
+})
 
 describe("a list that grows", () => {
 	test("forgets the oldest", () => {
@@ -32,10 +38,22 @@ describe("a line fits a filter", () => {
 
 describe("the small status", () => {
 	const pulse = { revision: 4, ok: false, sentence: "dns is not running." } as Pulse
-	const health = { revision: 3, ok: true, sentence: "All 9 services are well.", pending: { revision: 3 }, problems: [], version: "1" } as unknown as Health
+	const health = {
+		revision: 3,
+		ok: true,
+		sentence: "All 9 services are well.",
+		pending: { revision: 3 },
+		problems: [],
+		version: "1",
+	} as unknown as Health
 
 	test("changes what it tells, ends a wait that is over, and keeps the rest", () => {
-		expect(applyPulse(health, { ...pulse, problems: ["dns/down"] } as Pulse)).toEqual({ ...health, ...pulse, pending: undefined, problems: [] })
+		expect(applyPulse(health, { ...pulse, problems: ["dns/down"] } as Pulse)).toEqual({
+			...health,
+			...pulse,
+			pending: undefined,
+			problems: [],
+		})
 	})
 	test("is no status by itself", () => {
 		expect(applyPulse(undefined, pulse)).toBeUndefined()

@@ -24,7 +24,11 @@ export function lineFits(l: Line, f: LogFilter): boolean {
 }
 
 /** Adds to a list ordered by id what is not in it yet, and forgets the oldest. */
-export function addTo<T extends { id: number }>(list: readonly T[] | undefined, one: T, max: number): T[] | undefined {
+export function addTo<T extends { id: number }>(
+	list: readonly T[] | undefined,
+	one: T,
+	max: number,
+): T[] | undefined {
 	if (!list) return undefined // nobody has asked for it yet
 	const last = list.at(-1)
 	if (last && last.id >= one.id) return list as T[]
@@ -42,7 +46,20 @@ export function touchedBy(e: Event): string[] {
 	switch (noun) {
 		case "change":
 		case "config":
-			return ["config", "peers", "wireguard", "dns", "dhcp", "ntp", "email", "calendar", "routing", "vault", "cells", "users"]
+			return [
+				"config",
+				"peers",
+				"wireguard",
+				"dns",
+				"dhcp",
+				"ntp",
+				"email",
+				"calendar",
+				"routing",
+				"vault",
+				"cells",
+				"users",
+			]
 		case "unit":
 		case "service":
 			return ["status"]
@@ -132,7 +149,13 @@ export function connect(qc: QueryClient): () => void {
 			stale(touchedBy(e))
 		})
 		on<Traffic>("traffic", (x) =>
-			setTraffic(addSample(samples, { at: Date.parse(x.time) / 1000, bytes: x.rxBytes + x.txBytes, queries: x.dnsQueries })),
+			setTraffic(
+				addSample(samples, {
+					at: Date.parse(x.time) / 1000,
+					bytes: x.rxBytes + x.txBytes,
+					queries: x.dnsQueries,
+				}),
+			),
 		)
 		on<Line>("log", (l) => {
 			for (const [key, lines] of qc.getQueriesData<Line[]>({ queryKey: ["logs"] })) {

@@ -19,6 +19,10 @@ export function rates(list: readonly Sample[]): Sample[] {
 	return list.slice(1).map((s, i) => {
 		const before = list[i]!
 		const seconds = s.at - before.at
-		return { at: s.at, bytes: (s.bytes - before.bytes) / seconds, queries: (s.queries - before.queries) / seconds }
+		return {
+			at: s.at,
+			bytes: (s.bytes - before.bytes) / seconds,
+			queries: (s.queries - before.queries) / seconds,
+		}
 	})
 }

@@ -56,14 +56,21 @@ function DraftBar({ drafts }: { drafts: Drafts }) {
 		<Bar label={t("Changes that are not in force yet")}>
 			<div className="min-w-0 flex-1 basis-64" role="status">
 				{lost ? (
-					<p className="font-medium">{t("The cell was changed meanwhile. Load what is new, then look at your changes again.")}</p>
+					<p className="font-medium">
+						{t("The cell was changed meanwhile. Load what is new, then look at your changes again.")}
+					</p>
 				) : err ? (
 					<Refused err={err} />
 				) : (
-					<Differences list={check.data?.diff ?? []} fallback={tn(edits.length, "{n} change", "{n} changes")} />
+					<Differences
+						list={check.data?.diff ?? []}
+						fallback={tn(edits.length, "{n} change", "{n} changes")}
+					/>
 				)}
 				{!err && confirmSeconds(drafts) > 0 && (
-					<p className="text-sec text-muted">{t("Undone by itself after 90 s, unless you confirm that the cell is still reached.")}</p>
+					<p className="text-sec text-muted">
+						{t("Undone by itself after 90 s, unless you confirm that the cell is still reached.")}
+					</p>
 				)}
 			</div>
 			<div className="flex gap-2 max-card:flex-1 max-card:[&>*]:flex-1">
@@ -75,7 +82,12 @@ function DraftBar({ drafts }: { drafts: Drafts }) {
 						{t("Load what is new")}
 					</Button>
 				) : (
-					<Button kind="primary" onPress={() => apply.mutate()} isDisabled={!!check.error} isPending={apply.isPending}>
+					<Button
+						kind="primary"
+						onPress={() => apply.mutate()}
+						isDisabled={!!check.error}
+						isPending={apply.isPending}
+					>
 						{apply.isPending ? t("Applying…") : t("Apply")}
 					</Button>
 				)}
@@ -94,7 +106,15 @@ function Refused({ err }: { err: unknown }) {
 }
 
 /** What changes, line by line, in the user's words. */
-export function Differences({ list, fallback, max = 5 }: { list: readonly Difference[]; fallback?: string; max?: number }) {
+export function Differences({
+	list,
+	fallback,
+	max = 5,
+}: {
+	list: readonly Difference[]
+	fallback?: string
+	max?: number
+}) {
 	if (list.length === 0) return fallback ? <p className="font-medium">{fallback}</p> : null
 	return (
 		<ul className="flex flex-col gap-0.5">
@@ -126,7 +146,11 @@ function AppliedBar({ applied }: { applied: Applied }) {
 				{undo.error && <p className="text-bad-ink">{textOf(undo.error)}</p>}
 			</div>
 			<div className="flex gap-2">
-				<Button icon={Undo2} onPress={() => undo.mutate({ to: applied.before, from: outcome.revision })} isPending={undo.isPending}>
+				<Button
+					icon={Undo2}
+					onPress={() => undo.mutate({ to: applied.before, from: outcome.revision })}
+					isPending={undo.isPending}
+				>
 					{t("Undo")}
 				</Button>
 				<Button kind="quiet" onPress={() => store.set({ applied: null })}>
@@ -156,7 +180,12 @@ function ConfirmBar({ pending }: { pending: Pending }) {
 				<Button icon={Undo2} onPress={() => settle.mutate("revert")} isPending={settle.isPending}>
 					{t("Undo now")}
 				</Button>
-				<Button kind="primary" icon={Check} onPress={() => settle.mutate("confirm")} isPending={settle.isPending}>
+				<Button
+					kind="primary"
+					icon={Check}
+					onPress={() => settle.mutate("confirm")}
+					isPending={settle.isPending}
+				>
 					{t("Keep it")}
 				</Button>
 			</div>

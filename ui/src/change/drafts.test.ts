@@ -1,5 +1,17 @@
 import { beforeEach, describe, expect, test } from "vitest"
-import { applied, confirmSeconds, type Drafts, draftOf, errorFor, noDrafts, refusals, say, setDraft, store, toSend } from "./drafts"
+import {
+	applied,
+	confirmSeconds,
+	type Drafts,
+	draftOf,
+	errorFor,
+	noDrafts,
+	refusals,
+	say,
+	setDraft,
+	store,
+	toSend,
+} from "./drafts"
 
 describe("a draft", () => {
 	test("is kept by path and shown instead of what is stored", () => {
@@ -25,7 +37,9 @@ describe("a draft", () => {
 	})
 
 	test("does not care for the order of keys", () => {
-		expect(setDraft(noDrafts, "dns.records", [{ type: "A", name: "nas" }], [{ name: "nas", type: "A" }], 7)).toBe(noDrafts)
+		expect(
+			setDraft(noDrafts, "dns.records", [{ type: "A", name: "nas" }], [{ name: "nas", type: "A" }], 7),
+		).toBe(noDrafts)
 	})
 
 	test("is sent without the lines of a list that are still empty", () => {
@@ -68,7 +82,12 @@ test.each([
 	["peers.phone", "peers.phone added", "Peer phone", "added"],
 	["peers.myPhone.split", "peers.myPhone.split set to true", "Peer myPhone split", "set to true"],
 	["mail.imapPort", "mail.imapPort 993 → 994", "Email imap port", "993 → 994"],
-	['proxy.routes."nas.example"', 'proxy.routes."nas.example" removed', "Routing routes nas.example", "removed"],
+	[
+		'proxy.routes."nas.example"',
+		'proxy.routes."nas.example" removed',
+		"Routing routes nas.example",
+		"removed",
+	],
 	["x.y", "something else", "x y", "something else"],
 ])("the difference at %s reads well", (path, text, what, words) => {
 	expect(say({ path, text })).toEqual({ what, words })
@@ -90,8 +109,10 @@ describe("after a change", () => {
 })
 
 test("a refusal names the field as the pages do", () => {
-	expect(refusals([{ path: "dns.upstreams", message: "is empty" }, { path: "password", message: "too short" }])).toEqual([
-		"DNS upstreams: is empty",
-		"password: too short",
-	])
+	expect(
+		refusals([
+			{ path: "dns.upstreams", message: "is empty" },
+			{ path: "password", message: "too short" },
+		]),
+	).toEqual(["DNS upstreams: is empty", "password: too short"])
 })

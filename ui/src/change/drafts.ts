@@ -62,13 +62,29 @@ export function confirmSeconds(d: Drafts): number {
 }
 
 /** The message for a field: that of its path or of a part of it. */
-export function errorFor(errors: readonly { path: string; message: string }[], path: string): string | undefined {
-	return errors.find((e) => e.path === path || e.path.startsWith(`${path}.`) || e.path.startsWith(`${path}[`))?.message
+export function errorFor(
+	errors: readonly { path: string; message: string }[],
+	path: string,
+): string | undefined {
+	return errors.find((e) => e.path === path || e.path.startsWith(`${path}.`) || e.path.startsWith(`${path}[`))
+		?.message
 }
 
 const sections: Record<string, string> = {
-	cell: "Cell", network: "Network", dns: "DNS", dhcp: "DHCP", ntp: "NTP", wireguard: "WireGuard", peers: "Peer", users: "User",
-	mail: "Email", dav: "Calendar and files", proxy: "Routing", ca: "Certificates", links: "Cell link", web: "Web UI",
+	cell: "Cell",
+	network: "Network",
+	dns: "DNS",
+	dhcp: "DHCP",
+	ntp: "NTP",
+	wireguard: "WireGuard",
+	peers: "Peer",
+	users: "User",
+	mail: "Email",
+	dav: "Calendar and files",
+	proxy: "Routing",
+	ca: "Certificates",
+	links: "Cell link",
+	web: "Web UI",
 }
 
 /** "dns.upstreams gains 9.9.9.9" → { what: "DNS upstreams", words: "gains 9.9.9.9" } */

@@ -13,7 +13,15 @@ interface Common {
 	may: boolean
 }
 
-export function DraftText({ path, label, hint, may, stored, standard, mono }: Common & { stored: string | undefined; standard?: string; mono?: boolean }) {
+export function DraftText({
+	path,
+	label,
+	hint,
+	may,
+	stored,
+	standard,
+	mono,
+}: Common & { stored: string | undefined; standard?: string; mono?: boolean }) {
 	const d = useDraft(path, stored ?? "", "")
 	return (
 		<Field
@@ -31,7 +39,14 @@ export function DraftText({ path, label, hint, may, stored, standard, mono }: Co
 	)
 }
 
-export function DraftNumber({ path, label, hint, may, stored, standard }: Common & { stored: number | undefined; standard?: number }) {
+export function DraftNumber({
+	path,
+	label,
+	hint,
+	may,
+	stored,
+	standard,
+}: Common & { stored: number | undefined; standard?: number }) {
 	const d = useDraft<number | undefined>(path, stored, undefined)
 	return (
 		<Field
@@ -51,7 +66,14 @@ export function DraftNumber({ path, label, hint, may, stored, standard }: Common
 	)
 }
 
-export function DraftSwitch({ path, label, hint, may, stored, standard }: Common & { stored: boolean | undefined; standard: boolean }) {
+export function DraftSwitch({
+	path,
+	label,
+	hint,
+	may,
+	stored,
+	standard,
+}: Common & { stored: boolean | undefined; standard: boolean }) {
 	const d = useDraft<boolean>(path, stored ?? standard, standard)
 	return (
 		<div>
@@ -71,7 +93,12 @@ export function DraftList({
 	standard,
 	placeholder,
 	add,
-}: Common & { stored: string[] | undefined; standard?: readonly string[]; placeholder: string; add: string }) {
+}: Common & {
+	stored: string[] | undefined
+	standard?: readonly string[]
+	placeholder: string
+	add: string
+}) {
 	const d = useDraft<string[]>(path, stored ?? [], [])
 	const put = (i: number, v: string) => d.set(d.value.map((old, j) => (j === i ? v.trim() : old)))
 	return (
@@ -91,11 +118,19 @@ export function DraftList({
 							onChange={(e) => put(i, e.target.value)}
 							className={`${inputLook} font-mono text-sec focus:outline-2 focus:-outline-offset-1 focus:outline-leaf`}
 						/>
-						{may && <IconButton icon={X} label={t("Remove {name}", { name: v || t("the empty line") })} onPress={() => d.set(d.value.filter((_, j) => j !== i))} />}
+						{may && (
+							<IconButton
+								icon={X}
+								label={t("Remove {name}", { name: v || t("the empty line") })}
+								onPress={() => d.set(d.value.filter((_, j) => j !== i))}
+							/>
+						)}
 					</span>
 				))}
 				{d.value.length === 0 && standard && standard.length > 0 && (
-					<p className="font-mono text-sec text-muted [overflow-wrap:anywhere]">{t("{list} (by default)", { list: standard.join(", ") })}</p>
+					<p className="font-mono text-sec text-muted [overflow-wrap:anywhere]">
+						{t("{list} (by default)", { list: standard.join(", ") })}
+					</p>
 				)}
 				{may && (
 					<span>
@@ -105,7 +140,11 @@ export function DraftList({
 					</span>
 				)}
 			</div>
-			{d.error ? <p className="text-sec font-medium text-bad-ink">{d.error}</p> : hint && <p className="text-sec text-muted">{hint}</p>}
+			{d.error ? (
+				<p className="text-sec font-medium text-bad-ink">{d.error}</p>
+			) : (
+				hint && <p className="text-sec text-muted">{hint}</p>
+			)}
 		</fieldset>
 	)
 }

@@ -25,7 +25,12 @@ export function useDraft<V>(path: string, stored: V, empty: V): Bound<V> {
 	const message = errorFor(errors, path)
 	return {
 		value: draftOf(drafts, path, stored, empty),
-		set: (v) => store.set({ drafts: setDraft(store.get().drafts, path, v, stored, doc?.revision ?? 0), errors: [], applied: null }),
+		set: (v) =>
+			store.set({
+				drafts: setDraft(store.get().drafts, path, v, stored, doc?.revision ?? 0),
+				errors: [],
+				applied: null,
+			}),
 		error: message && sentence(message),
 		changed: drafts.edits.has(path),
 	}

@@ -54,7 +54,17 @@ export function IconButton({
 }
 
 /** Looks like a button, leads to a page. */
-export function ButtonLink({ href, kind, icon: Icon, children }: { href: string; kind?: Look; icon?: LucideIcon; children: ReactNode }) {
+export function ButtonLink({
+	href,
+	kind,
+	icon: Icon,
+	children,
+}: {
+	href: string
+	kind?: Look
+	icon?: LucideIcon
+	children: ReactNode
+}) {
 	return (
 		<Link href={href} className={look(kind)}>
 			{Icon && <Icon size={16} strokeWidth={1.75} aria-hidden />}

@@ -9,12 +9,24 @@ export function Card({
 	flush,
 	children,
 	className = "",
-}: { title?: ReactNode; hint?: ReactNode; action?: ReactNode; flush?: boolean; children: ReactNode; className?: string }) {
+}: {
+	title?: ReactNode
+	hint?: ReactNode
+	action?: ReactNode
+	flush?: boolean
+	children: ReactNode
+	className?: string
+}) {
 	const id = useId()
 	return (
-		<section aria-labelledby={title ? id : undefined} className={`rounded-card border border-line bg-surface ${className}`}>
+		<section
+			aria-labelledby={title ? id : undefined}
+			className={`rounded-card border border-line bg-surface ${className}`}
+		>
 			{title && (
-				<header className={`flex flex-wrap items-center justify-between gap-x-4 gap-y-2 px-4 pt-3 ${flush ? "pb-2" : ""}`}>
+				<header
+					className={`flex flex-wrap items-center justify-between gap-x-4 gap-y-2 px-4 pt-3 ${flush ? "pb-2" : ""}`}
+				>
 					<div className="min-w-0">
 						<h2 id={id} className="text-section font-strong">
 							{title}
@@ -55,7 +67,17 @@ export function Fact({ name, children }: { name: string; children: ReactNode }) 
 }
 
 /** How full something is, in a bar and in words. */
-export function Meter({ label, used, of, note }: { label: string; used: number; of: number; note: ReactNode }) {
+export function Meter({
+	label,
+	used,
+	of,
+	note,
+}: {
+	label: string
+	used: number
+	of: number
+	note: ReactNode
+}) {
 	const part = of > 0 ? Math.min(100, (used / of) * 100) : 0
 	return (
 		<div>
@@ -64,7 +86,10 @@ export function Meter({ label, used, of, note }: { label: string; used: number; 
 				<span className="text-muted">{note}</span>
 			</div>
 			<div aria-hidden className="h-2 overflow-hidden rounded-full bg-hover">
-				<div className={`h-full rounded-full ${part > 90 ? "bg-warn" : "bg-leaf"}`} style={{ inlineSize: `${part}%` }} />
+				<div
+					className={`h-full rounded-full ${part > 90 ? "bg-warn" : "bg-leaf"}`}
+					style={{ inlineSize: `${part}%` }}
+				/>
 			</div>
 		</div>
 	)

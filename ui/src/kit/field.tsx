@@ -1,12 +1,12 @@
 import type { ReactNode } from "react"
 import { useId } from "react"
 import {
+	Switch as AriaSwitch,
 	FieldError,
 	Input,
 	Label,
 	Radio,
 	RadioGroup,
-	Switch as AriaSwitch,
 	Text,
 	TextField,
 	type TextFieldProps,
@@ -30,12 +30,24 @@ export function Field({
 	suffix,
 	autoCapitalize,
 	...rest
-}: Common & { mono?: boolean; placeholder?: string; suffix?: string; autoCapitalize?: string } & Omit<TextFieldProps, "className" | "children">) {
+}: Common & { mono?: boolean; placeholder?: string; suffix?: string; autoCapitalize?: string } & Omit<
+		TextFieldProps,
+		"className" | "children"
+	>) {
 	return (
-		<TextField {...rest} isInvalid={!!error} validationBehavior="aria" className="flex min-w-0 flex-col gap-1">
+		<TextField
+			{...rest}
+			isInvalid={!!error}
+			validationBehavior="aria"
+			className="flex min-w-0 flex-col gap-1"
+		>
 			<Label className="font-medium">{label}</Label>
 			<span className="flex items-center gap-2">
-				<Input placeholder={placeholder} autoCapitalize={autoCapitalize} className={`${inputLook} ${mono ? "font-mono text-sec" : ""}`} />
+				<Input
+					placeholder={placeholder}
+					autoCapitalize={autoCapitalize}
+					className={`${inputLook} ${mono ? "font-mono text-sec" : ""}`}
+				/>
 				{suffix && <span className="text-muted whitespace-nowrap">{suffix}</span>}
 			</span>
 			{hint && !error && (
@@ -101,7 +113,13 @@ export function Switch({
 	isSelected,
 	onChange,
 	isDisabled,
-}: { label: string; hint?: ReactNode; isSelected: boolean; onChange: (on: boolean) => void; isDisabled?: boolean }) {
+}: {
+	label: string
+	hint?: ReactNode
+	isSelected: boolean
+	onChange: (on: boolean) => void
+	isDisabled?: boolean
+}) {
 	return (
 		<AriaSwitch
 			isSelected={isSelected}
@@ -126,7 +144,12 @@ export function Choice({
 	value,
 	onChange,
 	options,
-}: { label: string; value: string; onChange: (v: string) => void; options: { value: string; title: string; text: string }[] }) {
+}: {
+	label: string
+	value: string
+	onChange: (v: string) => void
+	options: { value: string; title: string; text: string }[]
+}) {
 	return (
 		<RadioGroup value={value} onChange={onChange} className="flex flex-col gap-1">
 			<Label className="font-medium">{label}</Label>

@@ -3,7 +3,12 @@ import { ago, bytes, happened, smallSpan, span, tidy } from "./format"
 
 test("bytes are rounded to what a person reads", () => {
 	expect([0, 999, 1000, 1_234_567, 123_456_789, 999_960].map(bytes)).toEqual([
-		"0 B", "999 B", "1.0 kB", "1.2 MB", "123 MB", "1.0 MB",
+		"0 B",
+		"999 B",
+		"1.0 kB",
+		"1.2 MB",
+		"123 MB",
+		"1.0 MB",
 	])
 	expect(bytes(undefined)).toBe("–")
 	expect(bytes(-1)).toBe("–")
@@ -23,7 +28,11 @@ describe("times", () => {
 
 	test("a time that never was has not happened", () => {
 		expect([undefined, null, "", "0001-01-01T00:00:00Z", "2026-01-01T00:00:00Z"].map(happened)).toEqual([
-			false, false, false, false, true,
+			false,
+			false,
+			false,
+			false,
+			true,
 		])
 	})
 

@@ -45,7 +45,12 @@ export function ago(t: string | undefined, now = Date.now()): string {
 /** 93784 → "1 d 2 h", the two largest units. */
 export function span(seconds: number): string {
 	const parts: string[] = []
-	for (const [name, len] of [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]] as const) {
+	for (const [name, len] of [
+		["d", 86_400],
+		["h", 3600],
+		["min", 60],
+		["s", 1],
+	] as const) {
 		const n = Math.floor(seconds / len)
 		seconds -= n * len
 		if (n > 0 || (name === "s" && parts.length === 0)) parts.push(`${n} ${name}`)
@@ -76,5 +81,7 @@ export function day(t: string): string {
 
 /** Times inside a text of the cell, such as 2026-05-01T12:00:00.123456Z, said shorter. */
 export function tidy(text: string): string {
-	return text.replace(/\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)\b/g, (all) => moment(all))
+	return text.replace(/\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)\b/g, (all) =>
+		moment(all),
+	)
 }

@@ -1,6 +1,15 @@
 import { EllipsisVertical, type LucideIcon, X } from "lucide-react"
 import type { ReactNode } from "react"
-import { Dialog as AriaDialog, Heading, Menu as AriaMenu, MenuItem, MenuTrigger, Modal, ModalOverlay, Popover } from "react-aria-components"
+import {
+	Dialog as AriaDialog,
+	Menu as AriaMenu,
+	Heading,
+	MenuItem,
+	MenuTrigger,
+	Modal,
+	ModalOverlay,
+	Popover,
+} from "react-aria-components"
 import { IconButton } from "./button"
 import { t } from "./words"
 
@@ -12,7 +21,14 @@ export function Dialog({
 	children,
 	wide,
 	role,
-}: { title: string; open: boolean; onClose: () => void; children: ReactNode; wide?: boolean; role?: "dialog" | "alertdialog" }) {
+}: {
+	title: string
+	open: boolean
+	onClose: () => void
+	children: ReactNode
+	wide?: boolean
+	role?: "dialog" | "alertdialog"
+}) {
 	return (
 		<ModalOverlay
 			isOpen={open}
@@ -52,13 +68,29 @@ export interface MenuEntry {
 }
 
 /** The things that can be done with one row or with me. */
-export function Menu({ label, entries, trigger, head }: { label: string; entries: MenuEntry[]; trigger?: ReactNode; head?: ReactNode }) {
+export function Menu({
+	label,
+	entries,
+	trigger,
+	head,
+}: {
+	label: string
+	entries: MenuEntry[]
+	trigger?: ReactNode
+	head?: ReactNode
+}) {
 	return (
 		<MenuTrigger>
 			{trigger ?? <IconButton icon={EllipsisVertical} label={label} />}
-			<Popover placement="bottom end" className="float min-w-44 rounded-card border border-line bg-raised p-1 shadow-float">
+			<Popover
+				placement="bottom end"
+				className="float min-w-44 rounded-card border border-line bg-raised p-1 shadow-float"
+			>
 				{head}
-				<AriaMenu className="outline-none" onAction={(key) => entries.find((e) => e.id === key)?.onAction?.()}>
+				<AriaMenu
+					className="outline-none"
+					onAction={(key) => entries.find((e) => e.id === key)?.onAction?.()}
+				>
 					{entries.map((e) => (
 						<MenuItem
 							key={e.id}
@@ -68,7 +100,9 @@ export function Menu({ label, entries, trigger, head }: { label: string; entries
 							download={e.download}
 							className={`flex h-8 max-wide:h-11 cursor-pointer items-center gap-2.5 rounded-control px-2.5 outline-none data-[focused]:bg-hover ${e.danger ? "text-bad-ink" : ""}`}
 						>
-							{e.icon && <e.icon size={16} strokeWidth={1.75} aria-hidden className={e.danger ? "" : "text-muted"} />}
+							{e.icon && (
+								<e.icon size={16} strokeWidth={1.75} aria-hidden className={e.danger ? "" : "text-muted"} />
+							)}
 							{e.text}
 						</MenuItem>
 					))}

@@ -10,7 +10,14 @@ export function Page({
 	actions,
 	children,
 	tabs,
-}: { title: string; /** In place of the title in the h1. */ heading?: ReactNode; about?: ReactNode; actions?: ReactNode; children: ReactNode; tabs?: ReactNode }) {
+}: {
+	title: string /** In place of the title in the h1. */
+	heading?: ReactNode
+	about?: ReactNode
+	actions?: ReactNode
+	children: ReactNode
+	tabs?: ReactNode
+}) {
 	const head = useRef<HTMLHeadingElement>(null)
 	useEffect(() => {
 		document.title = t("{title} · Personal Internet Cell", { title })
@@ -38,7 +45,15 @@ export function Page({
 let entered = false
 
 /** Tabs that are links: the URL says which one is open. */
-export function Tabs({ label, tabs, now }: { label: string; tabs: readonly { href: string; text: string }[]; now: string }) {
+export function Tabs({
+	label,
+	tabs,
+	now,
+}: {
+	label: string
+	tabs: readonly { href: string; text: string }[]
+	now: string
+}) {
 	return (
 		<nav aria-label={label} className="-mb-px flex gap-1 overflow-x-auto border-b border-line">
 			{tabs.map((t) => (

@@ -4,7 +4,17 @@ import { Button } from "./button"
 import { t } from "./words"
 
 /** Nothing here yet: says what this is for and what to do first. */
-export function Empty({ icon: Icon, title, children, action }: { icon: LucideIcon; title: string; children?: ReactNode; action?: ReactNode }) {
+export function Empty({
+	icon: Icon,
+	title,
+	children,
+	action,
+}: {
+	icon: LucideIcon
+	title: string
+	children?: ReactNode
+	action?: ReactNode
+}) {
 	return (
 		<div className="flex flex-col items-center px-4 py-9 text-center">
 			<div className="mb-3 grid size-10 place-items-center rounded-card bg-sunken text-muted">
@@ -41,7 +51,9 @@ export function Failed({ text, retry }: { text: string; retry?: () => void }) {
 export function NotAllowed() {
 	return (
 		<Empty icon={Lock} title={t("This is for administrators")}>
-			{t("Your account may see and change your own things. Ask whoever runs this cell to give you a role that may see this.")}
+			{t(
+				"Your account may see and change your own things. Ask whoever runs this cell to give you a role that may see this.",
+			)}
 		</Empty>
 	)
 }

@@ -1,4 +1,11 @@
-import { CircleAlert, CircleCheck, CircleDashed, CircleMinus, type LucideIcon, TriangleAlert } from "lucide-react"
+import {
+	CircleAlert,
+	CircleCheck,
+	CircleDashed,
+	CircleMinus,
+	type LucideIcon,
+	TriangleAlert,
+} from "lucide-react"
 import type { ReactNode } from "react"
 
 export type Tone = "ok" | "warn" | "bad" | "idle" | "busy"
@@ -52,7 +59,17 @@ export function Badge({ children }: { children: ReactNode }) {
 const washes: Partial<Record<Tone, string>> = { warn: "bg-warn-wash", bad: "bg-bad-wash", ok: "bg-leaf-wash" }
 
 /** A message within the page. */
-export function Notice({ tone, title, children, action }: { tone: Tone; title: ReactNode; children?: ReactNode; action?: ReactNode }) {
+export function Notice({
+	tone,
+	title,
+	children,
+	action,
+}: {
+	tone: Tone
+	title: ReactNode
+	children?: ReactNode
+	action?: ReactNode
+}) {
 	const Icon = icons[tone]
 	return (
 		<div
@@ -62,7 +79,9 @@ export function Notice({ tone, title, children, action }: { tone: Tone; title: R
 			<Icon size={16} strokeWidth={2} aria-hidden className={`mt-0.5 ${inks[tone]}`} />
 			<div className="min-w-0 flex-1 basis-60">
 				<p className="font-medium">{title}</p>
-				{children && <div className="mt-0.5 max-w-[72ch] text-ink/85 [overflow-wrap:anywhere]">{children}</div>}
+				{children && (
+					<div className="mt-0.5 max-w-[72ch] text-ink/85 [overflow-wrap:anywhere]">{children}</div>
+				)}
 			</div>
 			{action && <div className="flex gap-2">{action}</div>}
 		</div>

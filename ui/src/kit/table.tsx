@@ -15,7 +15,12 @@ export function Table<T>({
 	columns,
 	rows,
 	id,
-}: { label: string; columns: Column<T>[]; rows: readonly T[]; id: (row: T) => string | number }) {
+}: {
+	label: string
+	columns: Column<T>[]
+	rows: readonly T[]
+	id: (row: T) => string | number
+}) {
 	return (
 		<div className="overflow-x-auto max-card:overflow-visible">
 			<table className="rows" aria-label={label}>

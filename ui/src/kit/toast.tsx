@@ -40,8 +40,15 @@ export function Toast() {
 		return () => clearTimeout(timer)
 	}, [n])
 	return (
-		<div role="status" className="pointer-events-none fixed inset-x-4 bottom-[calc(var(--bottom-bar)+16px)] z-50 flex justify-center">
-			{shown && <div className="float pointer-events-auto rounded-card border border-line bg-raised px-4 py-2.5 shadow-float">{shown}</div>}
+		<div
+			role="status"
+			className="pointer-events-none fixed inset-x-4 bottom-[calc(var(--bottom-bar)+16px)] z-50 flex justify-center"
+		>
+			{shown && (
+				<div className="float pointer-events-auto rounded-card border border-line bg-raised px-4 py-2.5 shadow-float">
+					{shown}
+				</div>
+			)}
 			<span className="sr-only">{said}</span>
 		</div>
 	)

@@ -14,7 +14,9 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: E
 		if (!this.state.error) return this.props.children
 		return (
 			<Failed
-				text={t("This page stumbled: {why} Loading it again usually helps.", { why: this.state.error.message })}
+				text={t("This page stumbled: {why} Loading it again usually helps.", {
+					why: this.state.error.message,
+				})}
 				retry={() => location.reload()}
 			/>
 		)

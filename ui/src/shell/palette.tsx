@@ -1,4 +1,14 @@
-import { KeyRound, MonitorSmartphone, Moon, Plus, RotateCw, Search, Sun, UserRound, type LucideIcon } from "lucide-react"
+import {
+	KeyRound,
+	type LucideIcon,
+	MonitorSmartphone,
+	Moon,
+	Plus,
+	RotateCw,
+	Search,
+	Sun,
+	UserRound,
+} from "lucide-react"
 import {
 	Autocomplete,
 	Dialog,
@@ -31,11 +41,20 @@ export default function Palette({ onClose }: { onClose: () => void }) {
 	const { contains } = useFilter({ sensitivity: "base", ignorePunctuation: true })
 	const entries = useEntries()
 	return (
-		<ModalOverlay isOpen isDismissable onOpenChange={(o) => !o && onClose()} className="float fixed inset-0 z-40 flex justify-center bg-shade p-4 pt-[12dvh] max-card:pt-4">
+		<ModalOverlay
+			isOpen
+			isDismissable
+			onOpenChange={(o) => !o && onClose()}
+			className="float fixed inset-0 z-40 flex justify-center bg-shade p-4 pt-[12dvh] max-card:pt-4"
+		>
 			<Modal className="float h-fit max-h-[min(480px,80dvh)] w-full max-w-[560px] overflow-hidden rounded-dialog border border-line bg-raised shadow-float">
 				<Dialog aria-label={t("Search or do")} className="flex max-h-[inherit] flex-col outline-none">
 					<Autocomplete filter={contains}>
-						<SearchField aria-label={t("Search or do")} autoFocus className="flex items-center gap-3 border-b border-line px-4">
+						<SearchField
+							aria-label={t("Search or do")}
+							autoFocus
+							className="flex items-center gap-3 border-b border-line px-4"
+						>
 							<Search size={16} strokeWidth={1.75} aria-hidden className="text-muted" />
 							<Input
 								placeholder={t("A page, a device, a person, or what to do")}
@@ -45,7 +64,9 @@ export default function Palette({ onClose }: { onClose: () => void }) {
 						<Menu
 							aria-label={t("What was found")}
 							className="min-h-0 overflow-y-auto p-1.5 outline-none"
-							renderEmptyState={() => <p className="px-3 py-6 text-center text-muted">{t("Nothing has that name.")}</p>}
+							renderEmptyState={() => (
+								<p className="px-3 py-6 text-center text-muted">{t("Nothing has that name.")}</p>
+							)}
 						>
 							{entries.map((e) => (
 								<MenuItem
@@ -85,7 +106,13 @@ function useEntries(): Entry[] {
 			(err) => toast(textOf(err)),
 		)
 	return [
-		...pages.map((p) => ({ id: `page ${p.path}`, text: p.name, about: p.about, icon: p.icon, act: () => go(p.path) })),
+		...pages.map((p) => ({
+			id: `page ${p.path}`,
+			text: p.name,
+			about: p.about,
+			icon: p.icon,
+			act: () => go(p.path),
+		})),
 		{ id: "do add", text: t("Add a device"), about: t("action"), icon: Plus, act: () => go("/peers?add") },
 		{
 			id: "do theme",
@@ -94,7 +121,13 @@ function useEntries(): Entry[] {
 			icon: dark ? Sun : Moon,
 			act: () => setTheme(dark ? "light" : "dark"),
 		},
-		{ id: "do root", text: t("Trust this cell's certificates"), about: t("action"), icon: KeyRound, act: () => go("/vault") },
+		{
+			id: "do root",
+			text: t("Trust this cell's certificates"),
+			about: t("action"),
+			icon: KeyRound,
+			act: () => go("/vault"),
+		},
 		...(peers ?? []).map((p) => ({
 			id: `peer ${p.name}`,
 			text: p.name,
@@ -111,6 +144,12 @@ function useEntries(): Entry[] {
 		})),
 		...(admin ? (status?.services ?? []) : [])
 			.filter((s) => s.state !== "off")
-			.map((s) => ({ id: `restart ${s.name}`, text: t("Restart {name}", { name: s.name }), about: t("action"), icon: RotateCw, act: restart(s.name) })),
+			.map((s) => ({
+				id: `restart ${s.name}`,
+				text: t("Restart {name}", { name: s.name }),
+				about: t("action"),
+				icon: RotateCw,
+				act: restart(s.name),
+			})),
 	]
 }

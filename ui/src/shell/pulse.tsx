@@ -8,7 +8,7 @@ import { bytes } from "../kit/format"
 import { t } from "../kit/words"
 import { useTheme } from "./theme"
 
-const height = 20
+const height = 14
 const minute = 60
 
 /** The pulse: the last minute of what the cell carries, as the header's lower line. */
@@ -68,10 +68,17 @@ export default function Pulse() {
 	}, [line, busy, theme])
 	const now = line.at(-1)
 	return (
-		<div ref={box} className="pointer-events-none absolute inset-x-0 -bottom-px text-edge" style={{ blockSize: height }}>
+		<div
+			ref={box}
+			className="pointer-events-none absolute inset-x-0 -bottom-px text-edge"
+			style={{ blockSize: height }}
+		>
 			{now && (
 				<span className="sr-only">
-					{t("Now: {rate} per second through the VPN, {n} DNS queries per second", { rate: bytes(now.bytes), n: now.queries.toFixed(1) })}
+					{t("Now: {rate} per second through the VPN, {n} DNS queries per second", {
+						rate: bytes(now.bytes),
+						n: now.queries.toFixed(1),
+					})}
 				</span>
 			)}
 		</div>

@@ -1,5 +1,5 @@
 import { Ellipsis, LogOut, Moon, Search, Settings, Sun, User } from "lucide-react"
-import { type ReactNode, Suspense, lazy, useEffect, useState } from "react"
+import { lazy, type ReactNode, Suspense, useEffect, useState } from "react"
 import { Link, useLocation } from "wouter"
 import { call } from "../api/client"
 import { leave, useLink, useSession, useStatus } from "../api/hooks"
@@ -40,7 +40,11 @@ export function Shell({ children }: { children: ReactNode }) {
 			</a>
 			<Header onSearch={() => search(true)} />
 			<Sidebar />
-			<main id="content" tabIndex={-1} className={`min-w-0 outline-none ${bar ? "pb-[calc(var(--bottom-bar)+112px)]" : "pb-[calc(var(--bottom-bar)+16px)]"}`}>
+			<main
+				id="content"
+				tabIndex={-1}
+				className={`min-w-0 outline-none ${bar ? "pb-[calc(var(--bottom-bar)+112px)]" : "pb-[calc(var(--bottom-bar)+16px)]"}`}
+			>
 				{children}
 			</main>
 			<BottomBar />
@@ -81,7 +85,10 @@ function Header({ onSearch }: { onSearch: () => void }) {
 			>
 				<Search size={16} strokeWidth={1.75} aria-hidden />
 				<span className="max-wide:sr-only">{t("Search or do…")}</span>
-				<kbd aria-hidden className="ms-auto rounded border border-line px-1 font-sans text-sec max-wide:hidden">
+				<kbd
+					aria-hidden
+					className="ms-auto rounded border border-line px-1 font-sans text-sec max-wide:hidden"
+				>
 					{"⌘K"}
 				</kbd>
 			</button>
@@ -103,7 +110,13 @@ function Header({ onSearch }: { onSearch: () => void }) {
 function ThemeButton() {
 	useTheme()
 	const dark = isDark()
-	return <IconButton icon={dark ? Sun : Moon} label={dark ? t("Light theme") : t("Dark theme")} onPress={() => setTheme(dark ? "light" : "dark")} />
+	return (
+		<IconButton
+			icon={dark ? Sun : Moon}
+			label={dark ? t("Light theme") : t("Dark theme")}
+			onPress={() => setTheme(dark ? "light" : "dark")}
+		/>
+	)
 }
 
 function Me() {
@@ -121,9 +134,7 @@ function Me() {
 			head={
 				<div className="border-b border-line px-2.5 pt-1.5 pb-2.5">
 					<p className="font-medium">{me?.display || me?.user}</p>
-					<p className="text-sec text-muted">
-						{`${me?.user} · ${me?.role}`}
-					</p>
+					<p className="text-sec text-muted">{`${me?.user} · ${me?.role}`}</p>
 				</div>
 			}
 			entries={[
@@ -156,7 +167,12 @@ function PageGroups({ onGo }: { onGo?: () => void }) {
 			<ul aria-labelledby={`group-${g.name}`} className="flex flex-col gap-px">
 				{g.pages.map((p) => (
 					<li key={p.path}>
-						<PageItem page={p} here={isOn(path, p.path)} onGo={onGo} alarm={p.path === "/services" && status?.ok === false} />
+						<PageItem
+							page={p}
+							here={isOn(path, p.path)}
+							onGo={onGo}
+							alarm={p.path === "/services" && status?.ok === false}
+						/>
 					</li>
 				))}
 			</ul>
@@ -164,7 +180,17 @@ function PageGroups({ onGo }: { onGo?: () => void }) {
 	))
 }
 
-function PageItem({ page, here, onGo, alarm }: { page: PageLink; here: boolean; onGo?: () => void; alarm?: boolean }) {
+function PageItem({
+	page,
+	here,
+	onGo,
+	alarm,
+}: {
+	page: PageLink
+	here: boolean
+	onGo?: () => void
+	alarm?: boolean
+}) {
 	return (
 		<Link
 			href={page.path}
@@ -198,12 +224,23 @@ function BottomBar() {
 			className="fixed inset-x-0 bottom-0 z-20 flex border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] wide:hidden"
 		>
 			{mine.map((p) => (
-				<Link key={p.path} href={p.path} aria-current={isOn(path, p.path) ? "page" : undefined} className={item}>
+				<Link
+					key={p.path}
+					href={p.path}
+					aria-current={isOn(path, p.path) ? "page" : undefined}
+					className={item}
+				>
 					<p.icon size={20} strokeWidth={1.75} aria-hidden />
 					{p.path === "/" ? t("Home") : p.name}
 				</Link>
 			))}
-			<button type="button" aria-haspopup="dialog" aria-current={elsewhere ? "true" : undefined} className={item} onClick={() => open(true)}>
+			<button
+				type="button"
+				aria-haspopup="dialog"
+				aria-current={elsewhere ? "true" : undefined}
+				className={item}
+				onClick={() => open(true)}
+			>
 				<Ellipsis size={20} strokeWidth={1.75} aria-hidden />
 				{t("More")}
 			</button>

@@ -23,7 +23,15 @@ const columns: Column<Collection>[] = [
 	{ head: t("Kind"), cell: (c) => <Badge>{kinds[c.kind] ?? c.kind}</Badge> },
 	{ head: t("Owner"), cell: (c) => c.owner },
 	{ head: t("Entries"), kind: "num", cell: (c) => count(c.objects) },
-	{ head: t("Address"), cell: (c) => <Copy value={new URL(c.url, location.origin).pathname} label={t("the address of {name}", { name: c.display || c.name })} /> },
+	{
+		head: t("Address"),
+		cell: (c) => (
+			<Copy
+				value={new URL(c.url, location.origin).pathname}
+				label={t("the address of {name}", { name: c.display || c.name })}
+			/>
+		),
+	},
 ]
 
 export default function CalendarPage() {
@@ -31,12 +39,20 @@ export default function CalendarPage() {
 	const { data: status } = useStatus()
 	const domain = status?.cell.domain ?? ""
 	return (
-		<Page title={t("Calendar")} about={t("Calendars and contacts of this cell, for every CalDAV and CardDAV program.")}>
+		<Page
+			title={t("Calendar")}
+			about={t("Calendars and contacts of this cell, for every CalDAV and CardDAV program.")}
+		>
 			<Card title={t("Calendars and address books")} flush>
 				<Loaded of={calendar}>
 					{(c) =>
 						c.collections?.length ? (
-							<Table label={t("Calendars and address books")} columns={columns} rows={c.collections} id={(x) => x.url || `${x.owner}/${x.name}`} />
+							<Table
+								label={t("Calendars and address books")}
+								columns={columns}
+								rows={c.collections}
+								id={(x) => x.url || `${x.owner}/${x.name}`}
+							/>
 						) : (
 							<Empty icon={CalendarDays} title={t("No calendar yet")}>
 								{t("The first program that signs in makes one. What it needs is below.")}
@@ -45,13 +61,19 @@ export default function CalendarPage() {
 					}
 				</Loaded>
 			</Card>
-			<Card title={t("Settings for calendar programs")} hint={t("Sign in with your name and an app password. Programs find the rest by themselves.")}>
+			<Card
+				title={t("Settings for calendar programs")}
+				hint={t("Sign in with your name and an app password. Programs find the rest by themselves.")}
+			>
 				<Facts>
 					<Fact name={t("Server")}>
 						<Copy value={`https://calendar.${domain}`} label={t("the server")} />
 					</Fact>
 					<Fact name={t("On this host")}>
-						<Copy value={`http://127.0.0.1:${status?.ports?.caldav ?? 5232}/dav/`} label={t("the local address")} />
+						<Copy
+							value={`http://127.0.0.1:${status?.ports?.caldav ?? 5232}/dav/`}
+							label={t("the local address")}
+						/>
 					</Fact>
 				</Facts>
 			</Card>

@@ -11,10 +11,16 @@ import { Loaded } from "../../parts/loaded"
 
 const columns: Column<CellLink>[] = [
 	{ head: t("Cell"), cell: (l) => <span className="font-medium">{l.name}</span> },
-	{ head: t("Domain"), cell: (l) => <Copy value={l.domain} label={t("the domain of {name}", { name: l.name })} /> },
+	{
+		head: t("Domain"),
+		cell: (l) => <Copy value={l.domain} label={t("the domain of {name}", { name: l.name })} />,
+	},
 	{ head: t("Networks"), cell: (l) => (l.subnets?.length ? l.subnets.join(", ") : <None />) },
 	{ head: t("Found at"), cell: (l) => (l.endpoints?.length ? l.endpoints.join(", ") : <None />) },
-	{ head: t("Public key"), cell: (l) => <Copy value={l.publicKey} label={t("the key of {name}", { name: l.name })} short /> },
+	{
+		head: t("Public key"),
+		cell: (l) => <Copy value={l.publicKey} label={t("the key of {name}", { name: l.name })} short />,
+	},
 ]
 
 export default function Cells() {
@@ -28,7 +34,9 @@ export default function Cells() {
 							<Table label={t("Linked cells")} columns={columns} rows={c.links} id={(l) => l.name} />
 						) : (
 							<Empty icon={Orbit} title={t("This cell stands alone")}>
-								{t("Cells of friends and family can share names and services over WireGuard. This version keeps links in its configuration and checks them, but does not yet build the tunnels between cells.")}
+								{t(
+									"Cells of friends and family can share names and services over WireGuard. This version keeps links in its configuration and checks them, but does not yet build the tunnels between cells.",
+								)}
 							</Empty>
 						)
 					}

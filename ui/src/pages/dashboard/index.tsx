@@ -1,6 +1,6 @@
 import { Activity, ChevronRight, Plus, Sprout } from "lucide-react"
 import { Link, useLocation } from "wouter"
-import { usePeers, useSession, useStatus, useTimeline } from "../../api/hooks"
+import { useHistory, usePeers, useSession, useStatus, useTimeline } from "../../api/hooks"
 import type { CellProblem, Health, Service } from "../../api/types"
 import { Button, ButtonLink } from "../../kit/button"
 import { Card } from "../../kit/card"
@@ -10,10 +10,11 @@ import { Empty, Skeleton } from "../../kit/states"
 import { Dot, Notice, Status } from "../../kit/status"
 import { Copy } from "../../kit/text"
 import { t, tn } from "../../kit/words"
-import { EventList } from "../../parts/events"
+import { ChangeRow, EventRow } from "../../parts/events"
 import { Loaded } from "../../parts/loaded"
 import { serviceName, servicePage, stateOf } from "../../parts/names"
 import { isConnected } from "../../parts/peer"
+import { merge } from "../../parts/timeline"
 import { Tiles } from "./tiles"
 
 export default function Dashboard() {
@@ -50,7 +51,8 @@ function Sentence({ of: s }: { of: Health }) {
 			{peers && peers.length > 0 && (
 				<span className="text-muted">
 					{" "}
-					{tn(peers.length, "{n} device,", "{n} devices,")} {on === 0 ? t("none connected.") : t("{on} connected.", { on })}
+					{tn(peers.length, "{n} device,", "{n} devices,")}{" "}
+					{on === 0 ? t("none connected.") : t("{on} connected.", { on })}
 				</span>
 			)}
 		</>
@@ -105,13 +107,20 @@ function FirstSteps() {
 	const [, go] = useLocation()
 	if (!peers || peers.length > 0 || me?.role === "viewer") return null
 	return (
-		<section aria-label={t("The next step")} className="flex flex-wrap items-center gap-x-4 gap-y-3 rounded-card border border-line bg-leaf-wash p-4">
+		<section
+			aria-label={t("The next step")}
+			className="flex flex-wrap items-center gap-x-4 gap-y-3 rounded-card border border-line bg-leaf-wash p-4"
+		>
 			<div className="grid size-10 place-items-center rounded-card bg-surface text-leaf-ink">
 				<Sprout size={20} strokeWidth={1.5} aria-hidden />
 			</div>
 			<div className="min-w-0 flex-1 basis-60">
 				<p className="text-section font-strong">{t("Take the cell with you")}</p>
-				<p className="max-w-[72ch] text-ink/85">{t("Scan one code with the WireGuard app, and mail, calendar and files are with you wherever you are.")}</p>
+				<p className="max-w-[72ch] text-ink/85">
+					{t(
+						"Scan one code with the WireGuard app, and mail, calendar and files are with you wherever you are.",
+					)}
+				</p>
 			</div>
 			<Button kind="primary" icon={Plus} onPress={() => go("/peers?add")}>
 				{t("Add your phone")}
@@ -127,7 +136,10 @@ function Services({ list }: { list: Service[] }) {
 				{list.map((s) => {
 					const [tone, word] = stateOf(s.state)
 					return (
-						<li key={s.name} className="flex h-8 items-center gap-2.5 border-b border-line [&:nth-last-child(-n+2)]:border-b-0">
+						<li
+							key={s.name}
+							className="flex h-8 items-center gap-2.5 border-b border-line [&:nth-last-child(-n+2)]:border-b-0"
+						>
 							<Dot tone={s.problems?.length && tone === "ok" ? "warn" : tone} label={word} />
 							<Link href={`/services#${s.name}`} className="truncate hover:underline">
 								{serviceName(s.name)}
@@ -143,17 +155,23 @@ function Services({ list }: { list: Service[] }) {
 
 function Today() {
 	const timeline = useTimeline()
-	if (timeline.error) return null // the role may not see it
+	const history = useHistory()
+	if (timeline.error || history.error) return null // the role may not see it
+	const entries = timeline.data && history.data && merge(history.data, timeline.data).slice(0, 10)
 	return (
 		<Card title={t("What happened")} flush action={<More href="/logs/timeline">{t("All of it")}</More>}>
-			{!timeline.data ? (
+			{!entries ? (
 				<Skeleton rows={6} />
-			) : timeline.data.length === 0 ? (
+			) : entries.length === 0 ? (
 				<Empty icon={Activity} title={t("Nothing yet")}>
 					{t("Changes, new devices and troubles will be told here.")}
 				</Empty>
 			) : (
-				<EventList label={t("What happened")} events={timeline.data.slice(-10).reverse()} />
+				<ol>
+					{entries.map((e) =>
+						"revision" in e ? <ChangeRow key={e.key} r={e.revision} /> : <EventRow key={e.key} e={e.event} />,
+					)}
+				</ol>
 			)}
 		</Card>
 	)

@@ -25,13 +25,19 @@ export function Tiles({ status }: { status: Health }) {
 					<Stat
 						label={t("Devices connected")}
 						value={`${peers.filter((p) => isConnected(p)).length} / ${peers.length}`}
-						note={t("{bytes} carried", { bytes: bytes(peers.reduce((n, p) => n + p.rxBytes + p.txBytes, 0)) })}
+						note={t("{bytes} carried", {
+							bytes: bytes(peers.reduce((n, p) => n + p.rxBytes + p.txBytes, 0)),
+						})}
 					/>
 				</Tile>
 			)}
 			{dns && (
 				<Tile href="/network">
-					<Stat label={t("DNS queries")} value={count(queries(dns))} note={tn(dns.cacheEntries ?? 0, "{n} answer kept", "{n} answers kept")} />
+					<Stat
+						label={t("DNS queries")}
+						value={count(queries(dns))}
+						note={tn(dns.cacheEntries ?? 0, "{n} answer kept", "{n} answers kept")}
+					/>
 				</Tile>
 			)}
 			{email && (
@@ -41,7 +47,11 @@ export function Tiles({ status }: { status: Health }) {
 			)}
 			{dhcp?.enabled && (
 				<Tile href="/network/dhcp">
-					<Stat label={t("Addresses given")} value={count(dhcp.used)} note={t("of {n}", { n: count(dhcp.size) })} />
+					<Stat
+						label={t("Addresses given")}
+						value={count(dhcp.used)}
+						note={t("of {n}", { n: count(dhcp.size) })}
+					/>
 				</Tile>
 			)}
 			{vault && (
@@ -63,7 +73,10 @@ export function Tiles({ status }: { status: Health }) {
 function Tile({ href, children }: { href: string; children: ReactNode }) {
 	return (
 		<li>
-			<Link href={href} className="block h-full rounded-card [&>div]:h-full [&>div]:transition-colors hover:[&>div]:border-edge">
+			<Link
+				href={href}
+				className="block h-full rounded-card [&>div]:h-full [&>div]:transition-colors hover:[&>div]:border-edge"
+			>
 				{children}
 			</Link>
 		</li>

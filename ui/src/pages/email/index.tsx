@@ -14,7 +14,10 @@ import { Loaded } from "../../parts/loaded"
 export default function EmailPage() {
 	const email = useEmail()
 	return (
-		<Page title={t("Email")} about={t("Mailboxes of this cell. Read and write with any mail program; its settings are below.")}>
+		<Page
+			title={t("Email")}
+			about={t("Mailboxes of this cell. Read and write with any mail program; its settings are below.")}
+		>
 			<Loaded of={email} rows={8}>
 				{(e) => (
 					<>
@@ -41,7 +44,10 @@ function Mailboxes({ list, domain }: { list: Mailbox[]; domain?: string }) {
 					rows={list}
 					id={(m) => m.user}
 					columns={[
-						{ head: t("Address"), cell: (m) => <Copy value={domain ? `${m.user}@${domain}` : m.user} label={t("the address")} /> },
+						{
+							head: t("Address"),
+							cell: (m) => <Copy value={domain ? `${m.user}@${domain}` : m.user} label={t("the address")} />,
+						},
 						{ head: t("Messages"), kind: "num", cell: (m) => count(m.messages) },
 						{ head: t("Unread"), kind: "num", cell: (m) => count(m.unseen) },
 						{ head: t("Size"), kind: "num", cell: (m) => bytes(m.bytes) },
@@ -71,10 +77,16 @@ function Programs({ e }: { e: Email }) {
 				<Fact name={t("Server")}>
 					<Copy value={host} label={t("the server")} />
 				</Fact>
-				<Fact name={t("Incoming")}>{t("IMAP, port {port}, TLS", { port: p.imaps ?? status?.ports?.imaps ?? "–" })}</Fact>
+				<Fact name={t("Incoming")}>
+					{t("IMAP, port {port}, TLS", { port: p.imaps ?? status?.ports?.imaps ?? "–" })}
+				</Fact>
 				<Fact name={t("Outgoing")}>
-					<span>{t("SMTP, port {port}, TLS", { port: p.submissions ?? status?.ports?.submissions ?? "–" })}</span>
-					<span>{t("or SMTP, port {port}, STARTTLS", { port: p.submission ?? status?.ports?.submission ?? "–" })}</span>
+					<span>
+						{t("SMTP, port {port}, TLS", { port: p.submissions ?? status?.ports?.submissions ?? "–" })}
+					</span>
+					<span>
+						{t("or SMTP, port {port}, STARTTLS", { port: p.submission ?? status?.ports?.submission ?? "–" })}
+					</span>
 				</Fact>
 			</Facts>
 		</Card>

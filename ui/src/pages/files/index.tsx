@@ -21,9 +21,16 @@ export default function Files() {
 			head: t("Name"),
 			cell: (f) => (
 				<span className="flex min-w-0 items-center gap-2.5">
-					{f.dir ? <FolderClosed size={16} strokeWidth={1.75} aria-label={t("folder")} className="text-leaf-ink" /> : <File size={16} strokeWidth={1.75} aria-label={t("file")} className="text-muted" />}
 					{f.dir ? (
-						<Link href={`/files?path=${encodeURIComponent(below(path, f.name))}`} className="min-w-0 font-medium hover:underline [overflow-wrap:anywhere]">
+						<FolderClosed size={16} strokeWidth={1.75} aria-label={t("folder")} className="text-leaf-ink" />
+					) : (
+						<File size={16} strokeWidth={1.75} aria-label={t("file")} className="text-muted" />
+					)}
+					{f.dir ? (
+						<Link
+							href={`/files?path=${encodeURIComponent(below(path, f.name))}`}
+							className="min-w-0 font-medium hover:underline [overflow-wrap:anywhere]"
+						>
 							{f.name}
 						</Link>
 					) : (
@@ -42,7 +49,12 @@ export default function Files() {
 				<Loaded of={files} rows={6}>
 					{(list) =>
 						list.entries?.length ? (
-							<Table label={t("Files and folders")} columns={columns} rows={sorted(list.entries)} id={(f) => f.name} />
+							<Table
+								label={t("Files and folders")}
+								columns={columns}
+								rows={sorted(list.entries)}
+								id={(f) => f.name}
+							/>
 						) : (
 							<Empty icon={FolderOpen} title={t("This folder is empty")}>
 								{t("Mount the cell with the address below and copy something in.")}
@@ -63,7 +75,11 @@ function Crumbs({ path }: { path: string }) {
 				{crumbs(path).map((c, i, all) => (
 					<li key={c.path} className="flex items-center gap-1.5">
 						{i > 0 && <ChevronRight size={12} aria-hidden className="text-muted" />}
-						<Link href={c.path ? `/files?path=${encodeURIComponent(c.path)}` : "/files"} aria-current={i === all.length - 1 ? "page" : undefined} className="text-muted hover:text-ink aria-[current]:font-medium aria-[current]:text-ink">
+						<Link
+							href={c.path ? `/files?path=${encodeURIComponent(c.path)}` : "/files"}
+							aria-current={i === all.length - 1 ? "page" : undefined}
+							className="text-muted hover:text-ink aria-[current]:font-medium aria-[current]:text-ink"
+						>
 							{c.name || t("All files")}
 						</Link>
 					</li>
@@ -79,13 +95,19 @@ function Mount() {
 	if (!me || !status) return null
 	const path = `/dav/files/${me.user}/`
 	return (
-		<Card title={t("Mount it")} hint={t("As a network drive over WebDAV. Sign in with your name and an app password.")}>
+		<Card
+			title={t("Mount it")}
+			hint={t("As a network drive over WebDAV. Sign in with your name and an app password.")}
+		>
 			<Facts>
 				<Fact name={t("Everywhere")}>
 					<Copy value={`https://files.${status.cell.domain}${path}`} label={t("the address")} />
 				</Fact>
 				<Fact name={t("On this host")}>
-					<Copy value={`http://127.0.0.1:${status.ports?.webdav ?? 8080}${path}`} label={t("the local address")} />
+					<Copy
+						value={`http://127.0.0.1:${status.ports?.webdav ?? 8080}${path}`}
+						label={t("the local address")}
+					/>
 				</Fact>
 			</Facts>
 		</Card>

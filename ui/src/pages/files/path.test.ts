@@ -18,5 +18,10 @@ test("a folder below the top has no slash before it", () => {
 
 test("folders come first and numbers count", () => {
 	const file = (name: string, dir = false): FileEntry => ({ name, dir, size: 0, modified: "" })
-	expect(sorted([file("10"), file("2"), file("z", true), file("a")]).map((f) => f.name)).toEqual(["z", "2", "10", "a"])
+	expect(sorted([file("10"), file("2"), file("z", true), file("a")]).map((f) => f.name)).toEqual([
+		"z",
+		"2",
+		"10",
+		"a",
+	])
 })

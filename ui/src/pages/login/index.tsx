@@ -15,7 +15,9 @@ export default function Login() {
 		document.title = t("Sign in · Personal Internet Cell")
 	}, [])
 	const signIn = useMutation({
-		mutationFn: async () => (await call<Session>("/api/auth/login", { method: "POST", body: { login: login.trim(), password } })).data,
+		mutationFn: async () =>
+			(await call<Session>("/api/auth/login", { method: "POST", body: { login: login.trim(), password } }))
+				.data,
 		onSuccess: enter,
 		onError: () => setPassword(""),
 	})
@@ -30,15 +32,39 @@ export default function Login() {
 				<h1 className="mt-4 text-title font-strong tracking-[-0.01em]">{t("Sign in to your cell")}</h1>
 				<p className="mt-0.5 text-muted">{location.hostname}</p>
 				<form onSubmit={submit} className="mt-6 flex flex-col gap-4" noValidate>
-					<Field label={t("Name")} value={login} onChange={setLogin} autoComplete="username" autoCapitalize="none" spellCheck="false" autoFocus isRequired />
-					<Field label={t("Password")} type="password" value={password} onChange={setPassword} autoComplete="current-password" isRequired />
+					<Field
+						label={t("Name")}
+						value={login}
+						onChange={setLogin}
+						autoComplete="username"
+						autoCapitalize="none"
+						spellCheck="false"
+						autoFocus
+						isRequired
+					/>
+					<Field
+						label={t("Password")}
+						type="password"
+						value={password}
+						onChange={setPassword}
+						autoComplete="current-password"
+						isRequired
+					/>
 					{signIn.error && <Notice tone="bad" title={textOf(signIn.error)} />}
-					<Button kind="primary" type="submit" isDisabled={!login.trim() || !password} isPending={signIn.isPending} className="mt-1">
+					<Button
+						kind="primary"
+						type="submit"
+						isDisabled={!login.trim() || !password}
+						isPending={signIn.isPending}
+						className="mt-1"
+					>
 						{signIn.isPending ? t("Signing in…") : t("Sign in")}
 					</Button>
 				</form>
 				<p className="mt-6 text-sec text-muted">
-					{t("Password lost? An administrator sets a new one under Settings, or whoever has a terminal on the cell with")}{" "}
+					{t(
+						"Password lost? An administrator sets a new one under Settings, or whoever has a terminal on the cell with",
+					)}{" "}
 					<code className="font-mono">{"pic reset-admin"}</code>
 				</p>
 			</div>

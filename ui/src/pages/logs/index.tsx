@@ -14,7 +14,11 @@ export default function Logs() {
 	return (
 		<Page
 			title={t("Logs")}
-			about={timeline ? t("Every change and every event of note, with who and why.") : t("What the services say, as they say it.")}
+			about={
+				timeline
+					? t("Every change and every event of note, with who and why.")
+					: t("What the services say, as they say it.")
+			}
 			tabs={<Tabs label={t("Kinds of log")} tabs={tabs} now={timeline ? "/logs/timeline" : "/logs"} />}
 		>
 			{timeline ? <Timeline /> : <Lines />}

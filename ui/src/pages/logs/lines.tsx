@@ -40,21 +40,53 @@ export function Lines() {
 	const waiting = held ? (logs.data ?? []).filter((l) => l.id > last).length : 0
 	const units = unitsOf(status?.services ?? [], logs.data ?? [], unit)
 	return (
-		<section aria-label={t("Log lines")} className="flex min-h-[360px] flex-col rounded-card border border-line bg-surface" style={{ blockSize: "max(360px, calc(100dvh - 236px - var(--bottom-bar)))" }}>
-			<div className="flex flex-wrap items-center gap-2 border-b border-line p-3 max-card:[&>div]:flex-1">
-				<Select label={t("Service")} hideLabel value={unit} onChange={(v) => put("unit", v)} options={[["", t("Every service")], ...units.map((u) => [u, serviceName(u)] as const)]} />
-				<Select label={t("Level")} hideLabel value={level} onChange={(v) => put("level", v)} options={levels} />
+		<section
+			aria-label={t("Log lines")}
+			className="flex min-h-[360px] flex-col rounded-card border border-line bg-surface"
+			style={{ blockSize: "max(360px, calc(100dvh - 236px - var(--bottom-bar)))" }}
+		>
+			<div className="flex flex-wrap items-center gap-2 border-b border-line p-3 max-card:[&>div]:flex-[1_1_42%]">
+				<Select
+					label={t("Service")}
+					hideLabel
+					value={unit}
+					onChange={(v) => put("unit", v)}
+					options={[["", t("Every service")], ...units.map((u) => [u, serviceName(u)] as const)]}
+				/>
+				<Select
+					label={t("Level")}
+					hideLabel
+					value={level}
+					onChange={(v) => put("level", v)}
+					options={levels}
+				/>
 				<label className="relative min-w-36 flex-1">
 					<span className="sr-only">{t("Text in the line")}</span>
-					<Search size={14} aria-hidden className="pointer-events-none absolute start-2.5 top-1/2 -translate-y-1/2 text-muted" />
-					<input type="search" value={text} placeholder={t("Text in the line")} onChange={(e) => put("q", e.target.value)} className={`${inputLook} ps-8 focus:outline-2 focus:-outline-offset-1 focus:outline-leaf`} />
+					<Search
+						size={14}
+						aria-hidden
+						className="pointer-events-none absolute start-2.5 top-1/2 -translate-y-1/2 text-muted"
+					/>
+					<input
+						type="search"
+						value={text}
+						placeholder={t("Text in the line")}
+						onChange={(e) => put("q", e.target.value)}
+						className={`${inputLook} ps-8 focus:outline-2 focus:-outline-offset-1 focus:outline-leaf`}
+					/>
 				</label>
 				<Button icon={held ? Play : Pause} onPress={() => hold(held ? null : (logs.data ?? []))}>
 					{held ? (waiting ? tn(waiting, "Go on ({n} new)", "Go on ({n} new)") : t("Go on")) : t("Pause")}
 				</Button>
 			</div>
 			<Loaded of={logs} rows={12}>
-				{(live) => <Tail lines={(held ?? live).filter((l) => hasText(l, text))} still={held !== null} withUnit={!unit} />}
+				{(live) => (
+					<Tail
+						lines={(held ?? live).filter((l) => hasText(l, text))}
+						still={held !== null}
+						withUnit={!unit}
+					/>
+				)}
 			</Loaded>
 		</section>
 	)
@@ -109,7 +141,9 @@ function Row({ l, withUnit }: { l: Line; withUnit: boolean }) {
 	const rank = levelRank(l.level)
 	const ink = rank >= 3 ? "text-bad-ink" : rank === 2 ? "text-warn-ink" : "text-muted"
 	return (
-		<div className={`flex gap-3 px-4 py-0.5 hover:bg-sunken max-card:flex-wrap max-card:gap-x-2 max-card:py-1.5 ${rank >= 3 ? "bg-bad-wash" : ""}`}>
+		<div
+			className={`flex gap-3 px-4 py-0.5 hover:bg-sunken max-card:flex-wrap max-card:gap-x-2 max-card:py-1.5 ${rank >= 3 ? "bg-bad-wash" : ""}`}
+		>
 			<time dateTime={l.time} title={moment(l.time)} className="text-muted">
 				{clock(l.time)}
 			</time>

@@ -1,7 +1,7 @@
-import { History, Undo2 } from "lucide-react"
+import { History } from "lucide-react"
 import { useState } from "react"
 import { textOf } from "../../api/client"
-import { useHistory, useSession, useStatus, useTimeline } from "../../api/hooks"
+import { useHistory, useTimeline } from "../../api/hooks"
 import type { Revision } from "../../api/types"
 import { Differences } from "../../change/bar"
 import { useUndo } from "../../change/use"
@@ -11,9 +11,9 @@ import { Dialog, DialogActions } from "../../kit/overlay"
 import { Empty } from "../../kit/states"
 import { Notice } from "../../kit/status"
 import { t, tn } from "../../kit/words"
-import { EventRow, Happening } from "../../parts/events"
+import { ChangeRow, EventRow } from "../../parts/events"
 import { Loaded } from "../../parts/loaded"
-import { byDay, merge } from "./filter"
+import { byDay, merge } from "../../parts/timeline"
 
 export function Timeline() {
 	const history = useHistory()
@@ -37,7 +37,11 @@ export function Timeline() {
 						<Card key={day} title={day} flush>
 							<ol>
 								{entries.map((e) =>
-									"revision" in e ? <Change key={e.key} r={e.revision} onUndo={() => undo(e.revision)} /> : <EventRow key={e.key} e={e.event} />,
+									"revision" in e ? (
+										<ChangeRow key={e.key} r={e.revision} onUndo={() => undo(e.revision)} />
+									) : (
+										<EventRow key={e.key} e={e.event} />
+									),
 								)}
 							</ol>
 						</Card>
@@ -49,38 +53,24 @@ export function Timeline() {
 	)
 }
 
-function Change({ r, onUndo }: { r: Revision; onUndo: () => void }) {
-	const { data: status } = useStatus()
-	const { data: me } = useSession()
-	const now = status?.revision === r.revision
-	const about = [t("revision {n}", { n: r.revision }), r.actor && t("by {name}", { name: r.actor }), r.diff?.length ? r.reason : "", now && t("in force now")]
-	const undo = now ? t("Undo") : t("Back to before")
-	return (
-		<Happening
-			mark={<History size={14} strokeWidth={2} aria-label={t("change")} className="text-leaf-ink" />}
-			time={r.time}
-			about={about.filter(Boolean).join(" · ")}
-			action={
-				me?.role === "admin" &&
-				r.revision > 1 && (
-					<Button kind="quiet" size="small" icon={Undo2} onPress={onUndo} aria-label={`${undo}: ${t("revision {n}", { n: r.revision })}`} className="-my-1 max-card:-mx-2">
-						<span className="max-card:hidden">{undo}</span>
-					</Button>
-				)
-			}
-		>
-			{r.diff?.length ? <Differences list={r.diff} max={8} /> : <p className="font-medium">{r.reason || t("The cell began")}</p>}
-		</Happening>
-	)
-}
-
 /** Going back undoes every change since; they are named first. */
 function Undo({ to, all, onClose }: { to: Revision; all: readonly Revision[]; onClose: () => void }) {
 	const undo = useUndo()
 	const lost = all.filter((r) => r.revision >= to.revision)
 	return (
-		<Dialog title={t("Back to revision {n}?", { n: to.revision - 1 })} open onClose={onClose} role="alertdialog">
-			<p className="pt-1">{tn(lost.length, "This undoes {n} change, as a new revision that can itself be undone:", "This undoes {n} changes, as one new revision that can itself be undone:")}</p>
+		<Dialog
+			title={t("Back to revision {n}?", { n: to.revision - 1 })}
+			open
+			onClose={onClose}
+			role="alertdialog"
+		>
+			<p className="pt-1">
+				{tn(
+					lost.length,
+					"This undoes {n} change, as a new revision that can itself be undone:",
+					"This undoes {n} changes, as one new revision that can itself be undone:",
+				)}
+			</p>
 			<div className="mt-3 max-h-60 overflow-y-auto rounded-control bg-sunken px-3 py-2 text-muted">
 				<Differences list={lost.flatMap((r) => r.diff ?? [])} max={20} />
 			</div>
@@ -93,7 +83,11 @@ function Undo({ to, all, onClose }: { to: Revision; all: readonly Revision[]; on
 				<Button kind="quiet" onPress={onClose} autoFocus>
 					{t("Leave it")}
 				</Button>
-				<Button kind="primary" onPress={() => undo.mutate({ to: to.revision - 1 }, { onSuccess: onClose })} isPending={undo.isPending}>
+				<Button
+					kind="primary"
+					onPress={() => undo.mutate({ to: to.revision - 1 }, { onSuccess: onClose })}
+					isPending={undo.isPending}
+				>
 					{t("Go back")}
 				</Button>
 			</DialogActions>

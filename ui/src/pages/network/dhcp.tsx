@@ -1,8 +1,8 @@
-import { Pin, PinOff, Router, Undo2 } from "lucide-react"
 import { useMutation } from "@tanstack/react-query"
+import { Pin, PinOff, Router, Undo2 } from "lucide-react"
 import { call, textOf } from "../../api/client"
 import { useDHCP, useLeases, useRefresh, useResolved } from "../../api/hooks"
-import type { DHCP as State, Lease, Reservation } from "../../api/types"
+import type { Lease, Reservation, DHCP as State } from "../../api/types"
 import { DraftSwitch, DraftText } from "../../change/fields"
 import { useDraft, useEditable } from "../../change/use"
 import { IconButton } from "../../kit/button"
@@ -41,7 +41,12 @@ function Pool({ d }: { d: State }) {
 		<Card title={t("Pool")}>
 			{d.enabled ? (
 				<>
-					<Meter label={t("Addresses given")} used={d.used} of={d.size} note={t("{n} of {of}", { n: d.used, of: d.size })} />
+					<Meter
+						label={t("Addresses given")}
+						used={d.used}
+						of={d.size}
+						note={t("{n} of {of}", { n: d.used, of: d.size })}
+					/>
 					<p className="mt-3 flex flex-wrap gap-x-3">
 						<Copy value={d.first ?? ""} label={t("the first address")} />
 						<span className="text-muted">{t("to")}</span>
@@ -51,7 +56,9 @@ function Pool({ d }: { d: State }) {
 				</>
 			) : (
 				<Empty icon={Router} title={t("DHCP is off")}>
-					{t("Your router gives addresses to the household. Switch DHCP on here only after it is off there: two servers quarrel.")}
+					{t(
+						"Your router gives addresses to the household. Switch DHCP on here only after it is off there: two servers quarrel.",
+					)}
 				</Empty>
 			)}
 		</Card>
@@ -64,14 +71,47 @@ function Edit({ d }: { d: State }) {
 	const s = doc?.dhcp
 	const trial = full?.cell.mode === "trial"
 	return (
-		<Card title={t("Settings")} hint={trial ? t("A cell in trial mode gives no addresses.") : t("Undone after 90 s unless you confirm.")}>
+		<Card
+			title={t("Settings")}
+			hint={
+				trial ? t("A cell in trial mode gives no addresses.") : t("Undone after 90 s unless you confirm.")
+			}
+		>
 			<div className="grid gap-4">
-				<DraftSwitch path="dhcp.enabled" label={t("Give addresses")} may={may && !trial} stored={s?.enabled} standard={false} />
+				<DraftSwitch
+					path="dhcp.enabled"
+					label={t("Give addresses")}
+					may={may && !trial}
+					stored={s?.enabled}
+					standard={false}
+				/>
 				<div className="grid gap-4 card:grid-cols-2">
-					<DraftText path="dhcp.first" label={t("From")} may={may && !trial} stored={s?.first} standard={d.first} mono />
-					<DraftText path="dhcp.last" label={t("To")} may={may && !trial} stored={s?.last} standard={d.last} mono />
+					<DraftText
+						path="dhcp.first"
+						label={t("From")}
+						may={may && !trial}
+						stored={s?.first}
+						standard={d.first}
+						mono
+					/>
+					<DraftText
+						path="dhcp.last"
+						label={t("To")}
+						may={may && !trial}
+						stored={s?.last}
+						standard={d.last}
+						mono
+					/>
 				</div>
-				<DraftText path="dhcp.lease" label={t("A lease lasts")} hint={t("Such as 12h or 30m")} may={may && !trial} stored={s?.lease} standard="12h0m0s" mono />
+				<DraftText
+					path="dhcp.lease"
+					label={t("A lease lasts")}
+					hint={t("Such as 12h or 30m")}
+					may={may && !trial}
+					stored={s?.lease}
+					standard="12h0m0s"
+					mono
+				/>
 			</div>
 		</Card>
 	)
@@ -92,12 +132,24 @@ function Leases({ d, reservations, reserve }: { d: State } & Reserving) {
 		onError: (err) => toast(textOf(err)),
 	})
 	const kept = (l: Lease) => reservations.some((r) => r.mac === l.mac)
-	const keep = (l: Lease) => reserve([...reservations, { name: label(l.name ?? "", l.mac), mac: l.mac, address: l.address }])
+	const keep = (l: Lease) =>
+		reserve([...reservations, { name: label(l.name ?? "", l.mac), mac: l.mac, address: l.address }])
 	const columns: Column<Lease>[] = [
-		{ head: t("Device"), cell: (l) => <span className="font-medium">{l.name || <None>{t("without a name")}</None>}</span> },
+		{
+			head: t("Device"),
+			cell: (l) => <span className="font-medium">{l.name || <None>{t("without a name")}</None>}</span>,
+		},
 		{ head: t("Address"), cell: (l) => <Copy value={l.address} label={t("the address")} /> },
 		{ head: t("Card"), cell: (l) => <Copy value={l.mac} label={t("the MAC address")} /> },
-		{ head: t("State"), cell: (l) => (l.state === "leased" ? <Status tone="ok">{t("leased")}</Status> : <Status tone="idle">{l.state === "declined" ? t("taken by a stranger") : t("free again")}</Status>) },
+		{
+			head: t("State"),
+			cell: (l) =>
+				l.state === "leased" ? (
+					<Status tone="ok">{t("leased")}</Status>
+				) : (
+					<Status tone="idle">{l.state === "declined" ? t("taken by a stranger") : t("free again")}</Status>
+				),
+		},
 		{ head: t("Ends"), cell: (l) => (kept(l) ? <Badge>{t("kept for it")}</Badge> : <Time at={l.expires} />) },
 		...(may
 			? [
@@ -106,8 +158,18 @@ function Leases({ d, reservations, reserve }: { d: State } & Reserving) {
 						kind: "end" as const,
 						cell: (l: Lease) => (
 							<>
-								{!kept(l) && <IconButton icon={Pin} label={t("Keep {address} for this device", { address: l.address })} onPress={() => keep(l)} />}
-								<IconButton icon={Undo2} label={t("Take {address} back", { address: l.address })} onPress={() => release.mutate(l)} />
+								{!kept(l) && (
+									<IconButton
+										icon={Pin}
+										label={t("Keep {address} for this device", { address: l.address })}
+										onPress={() => keep(l)}
+									/>
+								)}
+								<IconButton
+									icon={Undo2}
+									label={t("Take {address} back", { address: l.address })}
+									onPress={() => release.mutate(l)}
+								/>
 							</>
 						),
 					},
@@ -132,7 +194,15 @@ function Leases({ d, reservations, reserve }: { d: State } & Reserving) {
 	)
 }
 
-function Reservations({ list, error, set }: { list: Reservation[]; error?: string; set: (r: Reservation[]) => void }) {
+function Reservations({
+	list,
+	error,
+	set,
+}: {
+	list: Reservation[]
+	error?: string
+	set: (r: Reservation[]) => void
+}) {
 	const { may } = useEditable()
 	if (!list.length) return null
 	return (
@@ -146,7 +216,21 @@ function Reservations({ list, error, set }: { list: Reservation[]; error?: strin
 					{ head: t("Device"), cell: (r) => <span className="font-medium">{r.name}</span> },
 					{ head: t("Address"), cell: (r) => <Copy value={r.address} label={t("the address")} /> },
 					{ head: t("Card"), cell: (r) => <Copy value={r.mac} label={t("the MAC address")} /> },
-					...(may ? [{ head: t("Actions"), kind: "end" as const, cell: (r: Reservation) => <IconButton icon={PinOff} label={t("Keep {address} no longer", { address: r.address })} onPress={() => set(list.filter((x) => x !== r))} /> }] : []),
+					...(may
+						? [
+								{
+									head: t("Actions"),
+									kind: "end" as const,
+									cell: (r: Reservation) => (
+										<IconButton
+											icon={PinOff}
+											label={t("Keep {address} no longer", { address: r.address })}
+											onPress={() => set(list.filter((x) => x !== r))}
+										/>
+									),
+								},
+							]
+						: []),
 				]}
 			/>
 		</Card>

@@ -1,7 +1,7 @@
 import { ListPlus, Trash2 } from "lucide-react"
 import { type FormEvent, useState } from "react"
 import { useDNS, useRecords } from "../../api/hooks"
-import type { DNS as State, DNSRecord } from "../../api/types"
+import type { DNSRecord, DNS as State } from "../../api/types"
 import { DraftList } from "../../change/fields"
 import { useDraft, useEditable } from "../../change/use"
 import { Button, IconButton } from "../../kit/button"
@@ -47,7 +47,10 @@ function Numbers({ d }: { d: State }) {
 	}
 	const stats = d.stats ?? {}
 	return (
-		<ul aria-label={t("DNS in numbers")} className="grid grid-cols-[repeat(auto-fit,minmax(120px,1fr))] gap-2">
+		<ul
+			aria-label={t("DNS in numbers")}
+			className="grid grid-cols-[repeat(auto-fit,minmax(120px,1fr))] gap-2"
+		>
 			<li>
 				<Stat label={t("Queries")} value={count(queries(d))} note={t("since the start")} />
 			</li>
@@ -79,7 +82,9 @@ function Upstreams({ d }: { d: State }) {
 							) : u.asked === 0 ? (
 								<Status tone="idle">{t("not asked yet")}</Status>
 							) : (
-								<Status tone="ok">{u.latencyMs > 0 ? t("answers in {n} ms", { n: u.latencyMs.toFixed(0) }) : t("answers")}</Status>
+								<Status tone="ok">
+									{u.latencyMs > 0 ? t("answers in {n} ms", { n: u.latencyMs.toFixed(0) }) : t("answers")}
+								</Status>
 							)}
 						</li>
 					))}
@@ -133,20 +138,55 @@ function OwnRecords() {
 									{
 										head: t("Actions"),
 										kind: "end" as const,
-										cell: (r: Own & { i: number }) => <IconButton icon={Trash2} label={t("Remove {name}", { name: `${r.name} ${r.type}` })} onPress={() => draft.set(draft.value.filter((_, j) => j !== r.i))} />,
+										cell: (r: Own & { i: number }) => (
+											<IconButton
+												icon={Trash2}
+												label={t("Remove {name}", { name: `${r.name} ${r.type}` })}
+												onPress={() => draft.set(draft.value.filter((_, j) => j !== r.i))}
+											/>
+										),
 									},
 								]
 							: []),
 					]}
 				/>
 			) : (
-				!may && <p className="px-4 pb-4"><None>{t("none")}</None></p>
+				!may && (
+					<p className="px-4 pb-4">
+						<None>{t("none")}</None>
+					</p>
+				)
 			)}
 			{may && (
-				<form onSubmit={add} noValidate className={`grid gap-3 p-4 card:grid-cols-[1fr_110px_2fr_auto] card:items-end ${draft.value.length ? "border-t border-line" : ""}`}>
-					<Field label={t("Name")} value={form.name} onChange={(name) => change({ ...form, name })} placeholder={t("nas, or @ for the zone")} mono autoComplete="off" spellCheck="false" />
-					<Select label={t("Type")} value={form.type} onChange={(type) => change({ ...form, type })} options={types.map((x) => [x, x] as const)} />
-					<Field label={t("Value")} value={form.value} onChange={(value) => change({ ...form, value })} placeholder={form.type === "A" ? "192.168.1.10" : ""} mono autoComplete="off" spellCheck="false" />
+				<form
+					onSubmit={add}
+					noValidate
+					className={`grid gap-3 p-4 card:grid-cols-[1fr_110px_2fr_auto] card:items-end ${draft.value.length ? "border-t border-line" : ""}`}
+				>
+					<Field
+						label={t("Name")}
+						value={form.name}
+						onChange={(name) => change({ ...form, name })}
+						placeholder={t("nas, or @ for the zone")}
+						mono
+						autoComplete="off"
+						spellCheck="false"
+					/>
+					<Select
+						label={t("Type")}
+						value={form.type}
+						onChange={(type) => change({ ...form, type })}
+						options={types.map((x) => [x, x] as const)}
+					/>
+					<Field
+						label={t("Value")}
+						value={form.value}
+						onChange={(value) => change({ ...form, value })}
+						placeholder={form.type === "A" ? "192.168.1.10" : ""}
+						mono
+						autoComplete="off"
+						spellCheck="false"
+					/>
 					<Button type="submit" icon={ListPlus} isDisabled={!form.value.trim()}>
 						{t("Add")}
 					</Button>
@@ -156,13 +196,23 @@ function OwnRecords() {
 	)
 }
 
-const sources: Record<string, string> = { document: t("settings"), peers: t("devices"), links: t("other cells"), leases: t("DHCP"), dhcp: t("DHCP") }
+const sources: Record<string, string> = {
+	document: t("settings"),
+	peers: t("devices"),
+	links: t("other cells"),
+	leases: t("DHCP"),
+	dhcp: t("DHCP"),
+}
 const askers: Record<string, string> = { host: t("this host"), lan: t("the LAN"), vpn: t("the VPN") }
 
 function Zone({ d }: { d: State }) {
 	const records = useRecords()
 	return (
-		<Card title={t("What the cell answers")} hint={t("All names of {zone}: of services, devices and your own.", { zone: d.zone })} flush>
+		<Card
+			title={t("What the cell answers")}
+			hint={t("All names of {zone}: of services, devices and your own.", { zone: d.zone })}
+			flush
+		>
 			<Loaded of={records}>
 				{(list) =>
 					list.length ? (
@@ -174,7 +224,16 @@ function Zone({ d }: { d: State }) {
 								{ head: t("Name"), cell: (r) => <Copy value={r.name} label={t("the name")} /> },
 								{ head: t("Type"), cell: (r) => <Badge>{r.type}</Badge> },
 								{ head: t("Value"), cell: (r: DNSRecord) => <Mono>{r.value}</Mono> },
-								{ head: t("From"), cell: (r) => [sources[r.source ?? ""] ?? r.source, r.asker && t("for {who}", { who: askers[r.asker] ?? r.asker })].filter(Boolean).join(", ") },
+								{
+									head: t("From"),
+									cell: (r) =>
+										[
+											sources[r.source ?? ""] ?? r.source,
+											r.asker && t("for {who}", { who: askers[r.asker] ?? r.asker }),
+										]
+											.filter(Boolean)
+											.join(", "),
+								},
 								{ head: t("TTL"), kind: "num", cell: (r) => t("{n} s", { n: r.ttl }) },
 							]}
 						/>

@@ -16,7 +16,11 @@ export default function NetworkPage() {
 	const [ntp] = useRoute("/network/ntp")
 	const now = dhcp ? tabs[1]! : ntp ? tabs[2]! : tabs[0]!
 	return (
-		<Page title={t("Network Services")} about={t("What every device of the household asks first.")} tabs={<Tabs label={t("Network services")} tabs={tabs} now={now.href} />}>
+		<Page
+			title={t("Network Services")}
+			about={t("What every device of the household asks first.")}
+			tabs={<Tabs label={t("Network services")} tabs={tabs} now={now.href} />}
+		>
 			{dhcp ? <DHCP /> : ntp ? <NTP /> : <DNS />}
 		</Page>
 	)

@@ -5,5 +5,11 @@ export function label(host: string, mac: string): string {
 		.replace(/[^a-z0-9-]+/g, "-")
 		.replace(/^-+|-+$/g, "")
 		.slice(0, 63)
-	return own || `device-${mac.replace(/[^0-9a-f]/gi, "").slice(-6).toLowerCase()}`
+	return (
+		own ||
+		`device-${mac
+			.replace(/[^0-9a-f]/gi, "")
+			.slice(-6)
+			.toLowerCase()}`
+	)
 }

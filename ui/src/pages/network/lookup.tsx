@@ -17,7 +17,8 @@ export function Lookup({ zone }: { zone: string }) {
 	const [name, setName] = useState("")
 	const [type, setType] = useState("A")
 	const ask = useMutation({
-		mutationFn: async () => (await call<DNSAnswer>("/api/dns/lookup", { query: { name: name.trim(), type } })).data,
+		mutationFn: async () =>
+			(await call<DNSAnswer>("/api/dns/lookup", { query: { name: name.trim(), type } })).data,
 	})
 	const submit = (e: FormEvent) => {
 		e.preventDefault()
@@ -25,10 +26,34 @@ export function Lookup({ zone }: { zone: string }) {
 	}
 	return (
 		<Card title={t("Look up a name")} hint={t("What this cell answers to its devices.")}>
-			<form onSubmit={submit} noValidate className="grid grid-cols-[1fr_110px] gap-3 card:grid-cols-[1fr_110px_auto] card:items-end">
-				<Field label={t("Name")} value={name} onChange={setName} placeholder={`mail.${zone}`} mono autoComplete="off" autoCapitalize="none" spellCheck="false" />
-				<Select label={t("Type")} value={type} onChange={setType} options={types.map((x) => [x, x] as const)} />
-				<Button type="submit" icon={Search} isDisabled={!name.trim()} isPending={ask.isPending} className="max-card:col-span-2">
+			<form
+				onSubmit={submit}
+				noValidate
+				className="grid grid-cols-[1fr_110px] gap-3 card:grid-cols-[1fr_110px_auto] card:items-end"
+			>
+				<Field
+					label={t("Name")}
+					value={name}
+					onChange={setName}
+					placeholder={`mail.${zone}`}
+					mono
+					autoComplete="off"
+					autoCapitalize="none"
+					spellCheck="false"
+				/>
+				<Select
+					label={t("Type")}
+					value={type}
+					onChange={setType}
+					options={types.map((x) => [x, x] as const)}
+				/>
+				<Button
+					type="submit"
+					icon={Search}
+					isDisabled={!name.trim()}
+					isPending={ask.isPending}
+					className="max-card:col-span-2"
+				>
 					{t("Ask")}
 				</Button>
 			</form>
@@ -40,7 +65,11 @@ export function Lookup({ zone }: { zone: string }) {
 	)
 }
 
-const froms: Record<string, string> = { zone: t("from this cell"), cache: t("from memory"), upstream: t("from upstream") }
+const froms: Record<string, string> = {
+	zone: t("from this cell"),
+	cache: t("from memory"),
+	upstream: t("from upstream"),
+}
 
 function Answer({ of: a }: { of: DNSAnswer }) {
 	const code = a.rcode
@@ -56,10 +85,22 @@ function Answer({ of: a }: { of: DNSAnswer }) {
 					))}
 				</ul>
 			) : (
-				<p>{code === "NXDOMAIN" ? t("There is no such name.") : code === "NOERROR" ? t("The name has no record of this type.") : a.reason || t("The cell could not find out.")}</p>
+				<p>
+					{code === "NXDOMAIN"
+						? t("There is no such name.")
+						: code === "NOERROR"
+							? t("The name has no record of this type.")
+							: a.reason || t("The cell could not find out.")}
+				</p>
 			)}
 			<p className="mt-1.5 text-sec text-muted">
-				{[code, froms[a.source] ?? a.source, t("{n} ms", { n: a.durationMs.toFixed(a.durationMs < 10 ? 1 : 0) })].filter(Boolean).join(" · ")}
+				{[
+					code,
+					froms[a.source] ?? a.source,
+					t("{n} ms", { n: a.durationMs.toFixed(a.durationMs < 10 ? 1 : 0) }),
+				]
+					.filter(Boolean)
+					.join(" · ")}
 			</p>
 		</div>
 	)

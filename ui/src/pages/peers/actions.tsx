@@ -24,7 +24,9 @@ export function Actions({ peer }: { peer: Peer }) {
 			<Menu
 				label={t("What to do with {name}", { name: peer.name })}
 				entries={[
-					...(peer.hasConfig ? [{ id: "code", text: t("Show code and file"), icon: QrCode, onAction: () => show("code") }] : []),
+					...(peer.hasConfig
+						? [{ id: "code", text: t("Show code and file"), icon: QrCode, onAction: () => show("code") }]
+						: []),
 					{
 						id: "power",
 						text: peer.disabled ? t("Switch on") : t("Switch off"),
@@ -68,7 +70,9 @@ function Code({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => 
 						value={typed}
 						onChange={type}
 						error={endpoint && unknown}
-						hint={t("Host and port as seen from the internet. Say it once for all devices on the page WireGuard.")}
+						hint={t(
+							"Host and port as seen from the internet. Say it once for all devices on the page WireGuard.",
+						)}
 						placeholder="home.example.org:51820"
 						mono
 						autoFocus
@@ -108,7 +112,11 @@ function Remove({ peer, url, onClose }: { peer: Peer; url: string; onClose: () =
 				<Button kind="quiet" onPress={onClose} autoFocus>
 					{t("Keep it")}
 				</Button>
-				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isPending={remove.isPending}>
+				<Button
+					kind="danger"
+					onPress={() => remove.mutate(undefined, { onSuccess: onClose })}
+					isPending={remove.isPending}
+				>
 					{t("Remove {name}", { name: peer.name })}
 				</Button>
 			</DialogActions>

@@ -19,10 +19,18 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 	const { data: me } = useSession()
 	const { data: users } = useUsers()
 	const { data: doc } = useResolved()
-	const [form, change] = useState<Form>({ name: "", owner: me?.user ?? "", tunnel: "full", endpoint: "", publicKey: "" })
+	const [form, change] = useState<Form>({
+		name: "",
+		owner: me?.user ?? "",
+		tunnel: "full",
+		endpoint: "",
+		publicKey: "",
+	})
 	const port = doc?.wireguard?.port ?? 51820
 	const set = (part: Partial<Form>) => change({ ...form, ...part })
-	const add = useEdit((f: Form) => call<PeerOutcome>("/api/peers", { method: "POST", body: request(f, port) }))
+	const add = useEdit((f: Form) =>
+		call<PeerOutcome>("/api/peers", { method: "POST", body: request(f, port) }),
+	)
 	const submit = (e: FormEvent) => {
 		e.preventDefault()
 		add.mutate(form)
@@ -53,7 +61,9 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 			placeholder={here ? `home.example.org:${port}` : known}
 			hint={
 				here
-					? t("Host and port as seen from the internet. Without it, only this host itself finds the cell. Say it once for all on the page WireGuard.")
+					? t(
+							"Host and port as seen from the internet. Without it, only this host itself finds the cell. Say it once for all on the page WireGuard.",
+						)
 					: t("Only if it differs for this device.")
 			}
 			mono
@@ -69,7 +79,11 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 					value={form.name}
 					onChange={(v) => set({ name: v })}
 					error={errorAt(add.error, "name")}
-					hint={name && doc?.cell.domain ? t("Its name in the network: {name}", { name: `${name}.vpn.${doc.cell.domain}` }) : t("Such as phone or laptop")}
+					hint={
+						name && doc?.cell.domain
+							? t("Its name in the network: {name}", { name: `${name}.vpn.${doc.cell.domain}` })
+							: t("Such as phone or laptop")
+					}
 					autoFocus
 					autoComplete="off"
 					isRequired
@@ -80,7 +94,10 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 						value={form.owner}
 						onChange={(v) => set({ owner: v })}
 						error={errorAt(add.error, "owner")}
-						options={[["", t("nobody's in particular")], ...users.map((u) => [u.name, u.display || u.name] as const)]}
+						options={[
+							["", t("nobody's in particular")],
+							...users.map((u) => [u.name, u.display || u.name] as const),
+						]}
 					/>
 				)}
 				<Choice
@@ -88,12 +105,23 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 					value={form.tunnel}
 					onChange={(v) => set({ tunnel: v as Form["tunnel"] })}
 					options={[
-						{ value: "full", title: t("Everything"), text: t("Safe in foreign networks; needs the cell to be reachable.") },
-						{ value: "split", title: t("Only the cell and the home network"), text: t("The rest goes its usual way.") },
+						{
+							value: "full",
+							title: t("Everything"),
+							text: t("Safe in foreign networks; needs the cell to be reachable."),
+						},
+						{
+							value: "split",
+							title: t("Only the cell and the home network"),
+							text: t("The rest goes its usual way."),
+						},
 					]}
 				/>
 				{here && endpoint}
-				<details className="group" open={!!errorAt(add.error, "endpoint") || !!errorAt(add.error, "publicKey") || undefined}>
+				<details
+					className="group"
+					open={!!errorAt(add.error, "endpoint") || !!errorAt(add.error, "publicKey") || undefined}
+				>
 					<summary className="cursor-pointer text-muted hover:text-ink">{t("More")}</summary>
 					<div className="mt-3 flex flex-col gap-4">
 						{!here && endpoint}

@@ -22,8 +22,14 @@ test.each([
 ])("%j becomes the label %j", (text, want) => expect(label(text)).toBe(want))
 
 test("what is left open is not asked for", () => {
-	expect(request({ name: "My Phone", owner: "", tunnel: "full", endpoint: " ", publicKey: "" }, 51820)).toEqual({
-		name: "my-phone", owner: undefined, split: false, endpoint: undefined, publicKey: undefined,
+	expect(
+		request({ name: "My Phone", owner: "", tunnel: "full", endpoint: " ", publicKey: "" }, 51820),
+	).toEqual({
+		name: "my-phone",
+		owner: undefined,
+		split: false,
+		endpoint: undefined,
+		publicKey: undefined,
 	})
 })
 

@@ -37,13 +37,20 @@ export function Handover({ name, config, endpoint }: { name: string; config?: st
 							</Button>
 						)}
 						{config && (
-							<Button icon={CopyIcon} onPress={() => copyText(config).then((ok) => toast(ok ? t("Copied.") : t("The browser refused to copy.")))}>
+							<Button
+								icon={CopyIcon}
+								onPress={() =>
+									copyText(config).then((ok) => toast(ok ? t("Copied.") : t("The browser refused to copy.")))
+								}
+							>
 								{t("Copy as text")}
 							</Button>
 						)}
 					</div>
 					<p className="text-sec text-muted">
-						{t("Code and file hold the key of this device: whoever has them comes in. Show them to nobody, use them on one device only.")}
+						{t(
+							"Code and file hold the key of this device: whoever has them comes in. Show them to nobody, use them on one device only.",
+						)}
 					</p>
 				</div>
 			</div>

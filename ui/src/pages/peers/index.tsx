@@ -15,8 +15,8 @@ import { Copy, None, Time } from "../../kit/text"
 import { t, tn } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { isConnected, peerState } from "../../parts/peer"
-import { AddPeer } from "./add"
 import { Actions } from "./actions"
+import { AddPeer } from "./add"
 import { fits } from "./filter"
 
 export default function Peers() {
@@ -54,7 +54,9 @@ export default function Peers() {
 									)
 								}
 							>
-								{t("Give the device a name, scan the code with its WireGuard app, and it is at home everywhere.")}
+								{t(
+									"Give the device a name, scan the code with its WireGuard app, and it is at home everywhere.",
+								)}
 							</Empty>
 						) : (
 							<PeerTable list={list} may={may} />
@@ -86,24 +88,34 @@ function PeerTable({ list, may }: { list: Peer[]; may: boolean }) {
 			),
 		},
 		{ head: t("State"), cell: (p) => <State peer={p} /> },
-		{ head: t("Address"), cell: (p) => <Copy value={p.address} label={t("the address of {name}", { name: p.name })} /> },
-		{ head: t("Last seen"), cell: (p) => <Time at={p.lastHandshake} />, none: (p) => !happened(p.lastHandshake) },
+		{
+			head: t("Address"),
+			cell: (p) => <Copy value={p.address} label={t("the address of {name}", { name: p.name })} />,
+		},
+		{
+			head: t("Last seen"),
+			cell: (p) => <Time at={p.lastHandshake} />,
+			none: (p) => !happened(p.lastHandshake),
+		},
 		{
 			head: t("Carried"),
 			kind: "num",
 			none: (p) => p.rxBytes + p.txBytes === 0,
-			cell: (p) => p.rxBytes + p.txBytes === 0 ? <None>{"–"}</None> : (
-				<span className="inline-flex gap-3 whitespace-nowrap text-muted">
-					<span className="inline-flex items-center gap-1">
-						<ArrowUp size={12} aria-label={t("from the device")} />
-						{bytes(p.rxBytes)}
+			cell: (p) =>
+				p.rxBytes + p.txBytes === 0 ? (
+					<None>{"–"}</None>
+				) : (
+					<span className="inline-flex gap-3 whitespace-nowrap text-muted">
+						<span className="inline-flex items-center gap-1">
+							<ArrowUp size={12} aria-label={t("from the device")} />
+							{bytes(p.rxBytes)}
+						</span>
+						<span className="inline-flex items-center gap-1">
+							<ArrowDown size={12} aria-label={t("to the device")} />
+							{bytes(p.txBytes)}
+						</span>
 					</span>
-					<span className="inline-flex items-center gap-1">
-						<ArrowDown size={12} aria-label={t("to the device")} />
-						{bytes(p.txBytes)}
-					</span>
-				</span>
-			),
+				),
 		},
 		{ head: t("May reach"), cell: (p) => <Reach peer={p} /> },
 		...(may ? [{ head: t("Actions"), kind: "end" as const, cell: (p: Peer) => <Actions peer={p} /> }] : []),
@@ -113,7 +125,11 @@ function PeerTable({ list, may }: { list: Peer[]; may: boolean }) {
 			<div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-3">
 				<label className="relative w-full max-w-[280px] max-card:max-w-none">
 					<span className="sr-only">{t("Find a device")}</span>
-					<Search size={14} aria-hidden className="pointer-events-none absolute start-2.5 top-1/2 -translate-y-1/2 text-muted" />
+					<Search
+						size={14}
+						aria-hidden
+						className="pointer-events-none absolute start-2.5 top-1/2 -translate-y-1/2 text-muted"
+					/>
 					<input
 						type="search"
 						value={typed}

@@ -54,11 +54,27 @@ function Routes({ state }: { state: Routing }) {
 				const l = live(r)
 				if (!l) return <Status tone="busy">{t("not in force yet")}</Status>
 				if (!l.ok) return <Status tone="bad">{l.error || t("does not answer")}</Status>
-				return l.requests ? <Status tone="ok">{t("answers")}</Status> : <Status tone="idle">{t("not asked yet")}</Status>
+				return l.requests ? (
+					<Status tone="ok">{t("answers")}</Status>
+				) : (
+					<Status tone="idle">{t("not asked yet")}</Status>
+				)
 			},
 		},
 		...(may
-			? [{ head: t("Actions"), kind: "end" as const, cell: (r: Route) => <IconButton icon={Trash2} label={t("Remove {name}", { name: r.name })} onPress={() => draft.set(draft.value.filter((x) => x !== r))} /> }]
+			? [
+					{
+						head: t("Actions"),
+						kind: "end" as const,
+						cell: (r: Route) => (
+							<IconButton
+								icon={Trash2}
+								label={t("Remove {name}", { name: r.name })}
+								onPress={() => draft.set(draft.value.filter((x) => x !== r))}
+							/>
+						),
+					},
+				]
 			: []),
 	]
 	const button = may && (
@@ -78,7 +94,12 @@ function Routes({ state }: { state: Routing }) {
 					</Empty>
 				)}
 			</Card>
-			{adding && <AddRoute onClose={() => add(false)} onAdd={(r) => draft.set([...draft.value.filter((x) => x.name !== r.name), r])} />}
+			{adding && (
+				<AddRoute
+					onClose={() => add(false)}
+					onAdd={(r) => draft.set([...draft.value.filter((x) => x.name !== r.name), r])}
+				/>
+			)}
 		</>
 	)
 }
@@ -93,13 +114,41 @@ function AddRoute({ onAdd, onClose }: { onAdd: (r: Route) => void; onClose: () =
 				noValidate
 				onSubmit={(e) => {
 					e.preventDefault()
-					onAdd({ name: form.name.trim().toLowerCase(), upstream: form.upstream.trim(), access: form.access === "lan" ? undefined : form.access })
+					onAdd({
+						name: form.name.trim().toLowerCase(),
+						upstream: form.upstream.trim(),
+						access: form.access === "lan" ? undefined : form.access,
+					})
 					onClose()
 				}}
 			>
-				<Field label={t("Name")} value={form.name} onChange={(name) => set({ name })} hint={t("One word below the cell's domain, such as nas, or a whole host name")} autoFocus autoComplete="off" autoCapitalize="none" spellCheck="false" isRequired />
-				<Field label={t("Leads to")} value={form.upstream} onChange={(upstream) => set({ upstream })} placeholder="http://192.168.1.10:5000" mono autoComplete="off" spellCheck="false" isRequired />
-				<Select label={t("Who may enter")} value={form.access ?? "lan"} onChange={(v) => set({ access: v as Route["access"] })} options={Object.entries(access)} />
+				<Field
+					label={t("Name")}
+					value={form.name}
+					onChange={(name) => set({ name })}
+					hint={t("One word below the cell's domain, such as nas, or a whole host name")}
+					autoFocus
+					autoComplete="off"
+					autoCapitalize="none"
+					spellCheck="false"
+					isRequired
+				/>
+				<Field
+					label={t("Leads to")}
+					value={form.upstream}
+					onChange={(upstream) => set({ upstream })}
+					placeholder="http://192.168.1.10:5000"
+					mono
+					autoComplete="off"
+					spellCheck="false"
+					isRequired
+				/>
+				<Select
+					label={t("Who may enter")}
+					value={form.access ?? "lan"}
+					onChange={(v) => set({ access: v as Route["access"] })}
+					options={Object.entries(access)}
+				/>
 				<DialogActions>
 					<Button kind="quiet" onPress={onClose}>
 						{t("Cancel")}

@@ -16,19 +16,23 @@ import { toast } from "../../kit/toast"
 import { t, tn } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { serviceName, serviceWork, stateOf } from "../../parts/names"
+import { byHost } from "./sockets"
 
 export default function Services() {
 	const status = useStatus()
 	const { data: me } = useSession()
 	const here = status.data !== undefined
 	useEffect(() => {
-		if (here && location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" })
+		if (here && location.hash)
+			document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" })
 	}, [here])
-	const about = status.data && t("Version {version}, up {span}, {memory} of memory for all of them.", {
-		version: status.data.version,
-		span: span(status.data.uptimeSeconds),
-		memory: bytes(status.data.memoryBytes),
-	})
+	const about =
+		status.data &&
+		t("Version {version}, up {span}, {memory} of memory for all of them.", {
+			version: status.data.version,
+			span: span(status.data.uptimeSeconds),
+			memory: bytes(status.data.memoryBytes),
+		})
 	return (
 		<Page title={t("Services")} about={about}>
 			<Loaded of={status} rows={10}>
@@ -58,7 +62,11 @@ function ServiceCard({ of: s, may }: { of: Service; may: boolean }) {
 		onSettled: () => refresh("status"),
 	})
 	return (
-		<section id={s.name} aria-labelledby={`${s.name}-name`} className="mb-3 break-inside-avoid rounded-card border border-line bg-surface target:border-leaf">
+		<section
+			id={s.name}
+			aria-labelledby={`${s.name}-name`}
+			className="mb-3 break-inside-avoid rounded-card border border-line bg-surface target:border-leaf"
+		>
 			<header className="flex items-start gap-3 px-4 pt-3 pb-3">
 				<div className="min-w-0 flex-1">
 					<h2 id={`${s.name}-name`} className="text-section font-strong">
@@ -82,33 +90,49 @@ function ServiceCard({ of: s, may }: { of: Service; may: boolean }) {
 			{s.state !== "off" && (
 				<div className="border-t border-line px-4 py-3">
 					<Facts>
-					<Fact name={t("In this state")}>
-						<Time at={s.since} />
-						{s.restarts > 0 && <span className="text-muted">{tn(s.restarts, "{n} restart until now", "{n} restarts until now")}</span>}
-					</Fact>
-					{(s.sockets?.length ?? 0) > 0 && (
-						<Fact name={t("Listens on")}>
-							{s.sockets?.map((x) => (
-								<Copy key={x} value={x} label={t("the socket")} />
-							))}
+						<Fact name={t("Since")}>
+							<Time at={s.since} />
+							{s.restarts > 0 && (
+								<span className="text-muted">
+									{tn(s.restarts, "{n} restart until now", "{n} restarts until now")}
+								</span>
+							)}
 						</Fact>
-					)}
-					{s.facts?.map((f) => (
-						<Fact key={f.name} name={f.name}>
-							{tidy(f.value)}
-						</Fact>
-					))}
+						{(s.sockets?.length ?? 0) > 0 && (
+							<Fact name={t("Listens on")}>
+								{byHost(s.sockets ?? []).map((g) => (
+									<span key={g.host + g.note} className="flex flex-wrap items-baseline gap-x-3">
+										<Copy value={g.host} label={t("the address")} />
+										<span className="font-mono text-sec text-muted">{`${g.ports} ${g.note}`}</span>
+									</span>
+								))}
+							</Fact>
+						)}
+						{s.facts?.map((f) => (
+							<Fact key={f.name} name={f.name}>
+								{tidy(f.value)}
+							</Fact>
+						))}
 					</Facts>
 				</div>
 			)}
 			<footer className="flex justify-end gap-1 border-t border-line px-2 py-1">
-				<Link href={`/logs?unit=${encodeURIComponent(s.name)}`} className="inline-flex h-8 items-center gap-2 rounded-control px-3 font-medium text-muted hover:bg-hover hover:text-ink max-wide:h-11">
+				<Link
+					href={`/logs?unit=${encodeURIComponent(s.name)}`}
+					className="inline-flex h-8 items-center gap-2 rounded-control px-3 font-medium text-muted hover:bg-hover hover:text-ink max-wide:h-11"
+				>
 					<ScrollText size={16} strokeWidth={1.75} aria-hidden />
 					{t("Log")}
 					<span className="sr-only">{t("of {name}", { name: serviceName(s.name) })}</span>
 				</Link>
 				{may && s.state !== "off" && (
-					<Button kind="quiet" icon={RotateCw} onPress={() => restart.mutate()} isPending={restart.isPending} aria-label={t("Restart {name}", { name: serviceName(s.name) })}>
+					<Button
+						kind="quiet"
+						icon={RotateCw}
+						onPress={() => restart.mutate()}
+						isPending={restart.isPending}
+						aria-label={t("Restart {name}", { name: serviceName(s.name) })}
+					>
 						{t("Restart")}
 					</Button>
 				)}
@@ -116,4 +140,3 @@ function ServiceCard({ of: s, may }: { of: Service; may: boolean }) {
 		</section>
 	)
 }
-

@@ -25,7 +25,14 @@ export function Account() {
 	if (!me) return null
 	return (
 		<>
-			<Card title={t("My account")} action={<Button icon={KeyRound} onPress={() => set(true)}>{t("Set my password…")}</Button>}>
+			<Card
+				title={t("My account")}
+				action={
+					<Button icon={KeyRound} onPress={() => set(true)}>
+						{t("Set my password…")}
+					</Button>
+				}
+			>
 				<Facts>
 					<Fact name={t("Name")}>{me.display || me.user}</Fact>
 					<Fact name={t("Sign-in name")}>
@@ -59,7 +66,11 @@ function AppPasswords({ user }: { user: string }) {
 		},
 		{ head: t("Made"), cell: (p) => <Time at={p.created} /> },
 		{ head: t("Last used"), cell: (p) => <Time at={p.used} /> },
-		{ head: t("Actions"), kind: "end", cell: (p) => <Delete url={`${url}/${p.id}`} what={p.label} refresh="users" /> },
+		{
+			head: t("Actions"),
+			kind: "end",
+			cell: (p) => <Delete url={`${url}/${p.id}`} what={p.label} refresh="users" />,
+		},
 	]
 	return (
 		<Issuing
@@ -70,7 +81,12 @@ function AppPasswords({ user }: { user: string }) {
 			list={list}
 			columns={columns}
 			empty={t("A program that keeps your password can lose it. Give it one of its own.")}
-			make={(label, choice) => call<Issued>(url, { method: "POST", body: { label, scopes: choice === "both" ? ["mail", "dav"] : [choice] } })}
+			make={(label, choice) =>
+				call<Issued>(url, {
+					method: "POST",
+					body: { label, scopes: choice === "both" ? ["mail", "dav"] : [choice] },
+				})
+			}
 			refresh="users"
 			choices={[
 				{ value: "both", title: t("Email, calendar and files"), text: t("Phones and desktops") },
@@ -88,7 +104,11 @@ function Tokens() {
 		{ head: t("Role"), cell: (x) => <Badge>{roles[x.role] ?? x.role}</Badge> },
 		{ head: t("Made"), cell: (x) => <Time at={x.created} /> },
 		{ head: t("Last used"), cell: (x) => <Time at={x.used} /> },
-		{ head: t("Actions"), kind: "end", cell: (x) => <Delete url={`/api/tokens/${x.id}`} what={x.label} refresh="tokens" /> },
+		{
+			head: t("Actions"),
+			kind: "end",
+			cell: (x) => <Delete url={`/api/tokens/${x.id}`} what={x.label} refresh="tokens" />,
+		},
 	]
 	return (
 		<Issuing
@@ -119,7 +139,16 @@ function Issuing<T extends { id: string }>(p: {
 }) {
 	const [making, make] = useState(false)
 	return (
-		<Card title={p.title} hint={p.hint} flush action={<Button icon={Plus} onPress={() => make(true)}>{p.button}</Button>}>
+		<Card
+			title={p.title}
+			hint={p.hint}
+			flush
+			action={
+				<Button icon={Plus} onPress={() => make(true)}>
+					{p.button}
+				</Button>
+			}
+		>
 			<Loaded of={p.list as never} rows={2}>
 				{(rows: T[]) =>
 					rows.length ? (
@@ -146,7 +175,10 @@ function Make(p: {
 	const [label, setLabel] = useState("")
 	const [choice, choose] = useState(p.choices?.[0]?.value ?? "")
 	const refresh = useRefresh()
-	const make = useMutation({ mutationFn: () => p.make(label.trim(), choice), onSuccess: () => refresh(p.refresh) })
+	const make = useMutation({
+		mutationFn: () => p.make(label.trim(), choice),
+		onSuccess: () => refresh(p.refresh),
+	})
 	const submit = (e: FormEvent) => {
 		e.preventDefault()
 		make.mutate()
@@ -154,7 +186,9 @@ function Make(p: {
 	if (make.data) {
 		return (
 			<Dialog title={t("Copy it now")} open onClose={p.onClose}>
-				<p className="pt-1">{t("It is shown this once. Whoever has it can use it; if it is lost, delete it and make another.")}</p>
+				<p className="pt-1">
+					{t("It is shown this once. Whoever has it can use it; if it is lost, delete it and make another.")}
+				</p>
 				<div className="mt-3 rounded-control bg-sunken p-3">
 					<Copy value={make.data.data.secret} label={t("the secret")} />
 				</div>
@@ -169,8 +203,18 @@ function Make(p: {
 	return (
 		<Dialog title={p.button} open onClose={p.onClose}>
 			<form onSubmit={submit} className="flex flex-col gap-4 pt-2" noValidate>
-				<Field label={t("What is it for?")} value={label} onChange={setLabel} hint={t("Such as Thunderbird on the laptop")} autoFocus autoComplete="off" isRequired />
-				{p.choices && <Choice label={t("What does it open?")} value={choice} onChange={choose} options={p.choices} />}
+				<Field
+					label={t("What is it for?")}
+					value={label}
+					onChange={setLabel}
+					hint={t("Such as Thunderbird on the laptop")}
+					autoFocus
+					autoComplete="off"
+					isRequired
+				/>
+				{p.choices && (
+					<Choice label={t("What does it open?")} value={choice} onChange={choose} options={p.choices} />
+				)}
 				{make.error && <Notice tone="bad" title={textOf(make.error)} />}
 				<DialogActions>
 					<Button kind="quiet" onPress={p.onClose}>
@@ -195,5 +239,12 @@ function Delete({ url, what, refresh: key }: { url: string; what: string; refres
 		},
 		onError: (err) => toast(textOf(err)),
 	})
-	return <IconButton icon={Trash2} label={t("Delete {what}", { what })} onPress={() => remove.mutate()} isPending={remove.isPending} />
+	return (
+		<IconButton
+			icon={Trash2}
+			label={t("Delete {what}", { what })}
+			onPress={() => remove.mutate()}
+			isPending={remove.isPending}
+		/>
+	)
 }

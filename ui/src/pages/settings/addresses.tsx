@@ -1,11 +1,10 @@
-import { useDocument, useResolved } from "../../api/hooks"
+import { useDocument, useResolved, useStatus } from "../../api/hooks"
 import { DraftList, DraftText } from "../../change/fields"
 import { useEditable } from "../../change/use"
 import { Card } from "../../kit/card"
 import { Table } from "../../kit/table"
 import { Mono } from "../../kit/text"
 import { t } from "../../kit/words"
-import { useStatus } from "../../api/hooks"
 import { Loaded } from "../../parts/loaded"
 
 const ports: [key: string, name: string][] = [
@@ -33,10 +32,27 @@ export function Addresses() {
 		<Loaded of={doc}>
 			{(d) => (
 				<>
-					<Card title={t("Network")} hint={t("Changes here are undone after 90 s unless you confirm that you still reach the cell.")}>
+					<Card
+						title={t("Network")}
+						hint={t("Changes here are undone after 90 s unless you confirm that you still reach the cell.")}
+					>
 						<div className="grid max-w-[560px] gap-5">
-							<DraftText path="network.lan.name" label={t("Network card of the LAN")} may={may} stored={d.network.lan?.name} standard={full?.network.lan?.name || t("such as eth0")} mono />
-							<DraftText path="network.lan.address" label={t("Its address")} may={may} stored={d.network.lan?.address} standard={full?.network.lan?.address || "192.168.1.1/24"} mono />
+							<DraftText
+								path="network.lan.name"
+								label={t("Network card of the LAN")}
+								may={may}
+								stored={d.network.lan?.name}
+								standard={full?.network.lan?.name || t("such as eth0")}
+								mono
+							/>
+							<DraftText
+								path="network.lan.address"
+								label={t("Its address")}
+								may={may}
+								stored={d.network.lan?.address}
+								standard={full?.network.lan?.address || "192.168.1.1/24"}
+								mono
+							/>
 							<DraftList
 								path="cell.listen"
 								label={t("Services answer on")}

@@ -1,12 +1,11 @@
 import { useDocument, useResolved, useStatus } from "../../api/hooks"
 import { DraftText } from "../../change/fields"
-import { useEditable } from "../../change/use"
+import { useChange, useEditable } from "../../change/use"
 import { Card, Fact, Facts } from "../../kit/card"
 import { Notice } from "../../kit/status"
 import { Copy } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
-import { useChange } from "../../change/use"
 
 export function Identity() {
 	const doc = useDocument()
@@ -19,9 +18,18 @@ export function Identity() {
 		<Loaded of={doc}>
 			{(d) => (
 				<>
-					<Card title={t("Who this cell is")} hint={t("Its name and domain are part of every address that it serves.")}>
+					<Card
+						title={t("Who this cell is")}
+						hint={t("Its name and domain are part of every address that it serves.")}
+					>
 						<div className="grid max-w-[560px] gap-4">
-							<DraftText path="cell.name" label={t("Name")} hint={t("One word, such as oak")} may={may} stored={d.cell.name} />
+							<DraftText
+								path="cell.name"
+								label={t("Name")}
+								hint={t("One word, such as oak")}
+								may={may}
+								stored={d.cell.name}
+							/>
 							<DraftText
 								path="cell.domain"
 								label={t("Domain")}
@@ -33,7 +41,9 @@ export function Identity() {
 							/>
 							{moving && (
 								<Notice tone="warn" title={t("Addresses will change")}>
-									{t("Web names, mail addresses and certificates follow the domain at once. Programs that were set up with the old names must be set up again.")}
+									{t(
+										"Web names, mail addresses and certificates follow the domain at once. Programs that were set up with the old names must be set up again.",
+									)}
 								</Notice>
 							)}
 						</div>

@@ -24,7 +24,16 @@ export default function Settings() {
 	const now = tabs.find((x) => x.id === (params?.tab ?? "")) ?? tabs[0]!
 	const href = (id: string) => (id ? `/settings/${id}` : "/settings")
 	return (
-		<Page title={t("Settings")} tabs={<Tabs label={t("Parts of the settings")} tabs={tabs.map((x) => ({ href: href(x.id), text: x.text }))} now={href(now.id)} />}>
+		<Page
+			title={t("Settings")}
+			tabs={
+				<Tabs
+					label={t("Parts of the settings")}
+					tabs={tabs.map((x) => ({ href: href(x.id), text: x.text }))}
+					now={href(now.id)}
+				/>
+			}
+		>
 			<now.body />
 		</Page>
 	)

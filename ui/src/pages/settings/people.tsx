@@ -38,9 +38,25 @@ export function People() {
 			),
 		},
 		{ head: t("Role"), cell: (u) => <Badge>{roles[u.role] ?? u.role}</Badge> },
-		{ head: t("State"), cell: (u) => (u.disabled ? <Status tone="idle">{t("locked out")}</Status> : <Status tone="ok">{t("active")}</Status>) },
+		{
+			head: t("State"),
+			cell: (u) =>
+				u.disabled ? (
+					<Status tone="idle">{t("locked out")}</Status>
+				) : (
+					<Status tone="ok">{t("active")}</Status>
+				),
+		},
 		{ head: t("Devices"), cell: (u) => (u.peers?.length ? u.peers.join(", ") : <None />) },
-		...(may ? [{ head: t("Actions"), kind: "end" as const, cell: (u: User) => <Actions user={u} self={u.name === me?.user} /> }] : []),
+		...(may
+			? [
+					{
+						head: t("Actions"),
+						kind: "end" as const,
+						cell: (u: User) => <Actions user={u} self={u.name === me?.user} />,
+					},
+				]
+			: []),
 	]
 	return (
 		<>
@@ -92,7 +108,13 @@ function Actions({ user, self }: { user: User; self: boolean }) {
 									icon: Power,
 									onAction: () => lock.mutate(!user.disabled, { onError: (err) => toast(textOf(err)) }),
 								},
-								{ id: "remove", text: t("Remove…"), icon: Trash2, danger: true, onAction: () => show("remove") },
+								{
+									id: "remove",
+									text: t("Remove…"),
+									icon: Trash2,
+									danger: true,
+									onAction: () => show("remove"),
+								},
 							]),
 				]}
 			/>
@@ -106,10 +128,21 @@ function Remove({ user, url, onClose }: { user: User; url: string; onClose: () =
 	const remove = useEdit(() => call<Outcome>(url, { method: "DELETE" }))
 	const devices = user.peers?.length ?? 0
 	return (
-		<Dialog title={t("Remove {name}?", { name: user.display || user.name })} open onClose={onClose} role="alertdialog">
+		<Dialog
+			title={t("Remove {name}?", { name: user.display || user.name })}
+			open
+			onClose={onClose}
+			role="alertdialog"
+		>
 			<ul className="flex list-disc flex-col gap-1 ps-4 pt-1 marker:text-muted">
 				<li>{t("They can no longer sign in, and their mail address takes no more mail.")}</li>
-				{devices > 0 && <li>{tn(devices, "{n} device is theirs: {names}.", "{n} devices are theirs: {names}.", { names: user.peers.join(", ") })}</li>}
+				{devices > 0 && (
+					<li>
+						{tn(devices, "{n} device is theirs: {names}.", "{n} devices are theirs: {names}.", {
+							names: user.peers.join(", "),
+						})}
+					</li>
+				)}
 				<li>{t("Mail, calendars and files that are already here stay on the disk.")}</li>
 			</ul>
 			{remove.error && (
@@ -121,7 +154,11 @@ function Remove({ user, url, onClose }: { user: User; url: string; onClose: () =
 				<Button kind="quiet" onPress={onClose} autoFocus>
 					{t("Keep them")}
 				</Button>
-				<Button kind="danger" onPress={() => remove.mutate(undefined, { onSuccess: onClose })} isPending={remove.isPending}>
+				<Button
+					kind="danger"
+					onPress={() => remove.mutate(undefined, { onSuccess: onClose })}
+					isPending={remove.isPending}
+				>
 					{t("Remove {name}", { name: user.name })}
 				</Button>
 			</DialogActions>

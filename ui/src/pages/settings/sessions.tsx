@@ -20,7 +20,10 @@ export function Sessions({ user }: { user: string }) {
 		{ head: t("Browser"), cell: (s) => <span className="font-medium">{browser(s.agent)}</span> },
 		{ head: t("From"), cell: (s) => s.from ?? <None>{t("unknown")}</None> },
 		{ head: t("Since"), cell: (s) => <Time at={s.created} /> },
-		{ head: t("Last seen"), cell: (s) => (s.current ? <Status tone="ok">{t("this browser")}</Status> : <Time at={s.seen} />) },
+		{
+			head: t("Last seen"),
+			cell: (s) => (s.current ? <Status tone="ok">{t("this browser")}</Status> : <Time at={s.seen} />),
+		},
 		{ head: t("Actions"), kind: "end", cell: (s) => !s.current && <End of={s} user={user} /> },
 	]
 	return (
@@ -35,9 +38,19 @@ export function Sessions({ user }: { user: string }) {
 function End({ of: s, user }: { of: SignIn; user: string }) {
 	const refresh = useRefresh()
 	const end = useMutation({
-		mutationFn: () => call(`/api/users/${encodeURIComponent(user)}/sessions/${encodeURIComponent(s.id)}`, { method: "DELETE" }),
+		mutationFn: () =>
+			call(`/api/users/${encodeURIComponent(user)}/sessions/${encodeURIComponent(s.id)}`, {
+				method: "DELETE",
+			}),
 		onSuccess: () => refresh("users"),
 		onError: (err) => toast(textOf(err)),
 	})
-	return <IconButton icon={LogOut} label={t("Sign {browser} out", { browser: browser(s.agent) })} onPress={() => end.mutate()} isPending={end.isPending} />
+	return (
+		<IconButton
+			icon={LogOut}
+			label={t("Sign {browser} out", { browser: browser(s.agent) })}
+			onPress={() => end.mutate()}
+			isPending={end.isPending}
+		/>
+	)
 }

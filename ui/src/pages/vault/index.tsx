@@ -18,7 +18,10 @@ import { life } from "./life"
 export default function VaultPage() {
 	const vault = useVault()
 	return (
-		<Page title={t("Vault")} about={t("The cell's own certificate authority, and the names of the secrets that it keeps.")}>
+		<Page
+			title={t("Vault")}
+			about={t("The cell's own certificate authority, and the names of the secrets that it keeps.")}
+		>
 			<Loaded of={vault} rows={10}>
 				{(v) => (
 					<>
@@ -45,7 +48,9 @@ function Root({ root }: { root: Vault["root"] }) {
 	return (
 		<Card
 			title={t("Root certificate")}
-			hint={t("Install it once on each device, and the device trusts every page of this cell. It vouches for the cell's domain only.")}
+			hint={t(
+				"Install it once on each device, and the device trusts every page of this cell. It vouches for the cell's domain only.",
+			)}
 			action={
 				<a href="/api/vault/root.pem" download="cell-root.pem" className={look("primary")}>
 					<Download size={16} strokeWidth={1.75} aria-hidden />
@@ -76,18 +81,36 @@ function Root({ root }: { root: Vault["root"] }) {
 }
 
 const how: [string, string][] = [
-	[t("iPhone, iPad"), t("Open the file, install the profile under Settings, then switch it on under General › About › Certificate Trust Settings.")],
-	[t("Android"), t("Settings › Security › More › Encryption & credentials › Install a certificate › CA certificate.")],
-	[t("Windows"), t("Open the file, choose Install Certificate › Local Machine › Trusted Root Certification Authorities.")],
+	[
+		t("iPhone, iPad"),
+		t(
+			"Open the file, install the profile under Settings, then switch it on under General › About › Certificate Trust Settings.",
+		),
+	],
+	[
+		t("Android"),
+		t("Settings › Security › More › Encryption & credentials › Install a certificate › CA certificate."),
+	],
+	[
+		t("Windows"),
+		t("Open the file, choose Install Certificate › Local Machine › Trusted Root Certification Authorities."),
+	],
 	[t("macOS"), t("Open the file in Keychain Access, then set it to Always Trust.")],
-	[t("Linux"), t("Copy it to /usr/local/share/ca-certificates/cell.crt and run update-ca-certificates. Firefox has its own list.")],
+	[
+		t("Linux"),
+		t(
+			"Copy it to /usr/local/share/ca-certificates/cell.crt and run update-ca-certificates. Firefox has its own list.",
+		),
+	],
 ]
 
 function Rest({ names, open }: { names: string[]; open: boolean }) {
 	if (names.length === 0) return null
 	return (
 		<details open={open} className="text-sec">
-			<summary className="cursor-pointer py-1 text-muted hover:text-ink">{t("and {n} more", { n: names.length })}</summary>
+			<summary className="cursor-pointer py-1 text-muted hover:text-ink">
+				{t("and {n} more", { n: names.length })}
+			</summary>
 			<ul>
 				{names.map((n) => (
 					<li key={n}>
@@ -111,7 +134,10 @@ const certificates: Column<Certificate>[] = [
 			</span>
 		),
 	},
-	{ head: t("Use"), cell: (c) => (c.serving ? <Badge>{t("by the cell")}</Badge> : <Badge>{t("given out")}</Badge>) },
+	{
+		head: t("Use"),
+		cell: (c) => (c.serving ? <Badge>{t("by the cell")}</Badge> : <Badge>{t("given out")}</Badge>),
+	},
 	{
 		head: t("Expires"),
 		cell: (c) => {
@@ -120,7 +146,10 @@ const certificates: Column<Certificate>[] = [
 				<span className="flex flex-col gap-1.5 max-card:items-end">
 					<Status tone={l.tone}>{ago(c.notAfter)}</Status>
 					<span aria-hidden className="block h-1 w-28 overflow-hidden rounded-full bg-hover">
-						<span className={`block h-full ${l.tone === "ok" ? "bg-leaf" : l.tone === "warn" ? "bg-warn" : "bg-bad"}`} style={{ inlineSize: `${l.left}%` }} />
+						<span
+							className={`block h-full ${l.tone === "ok" ? "bg-leaf" : l.tone === "warn" ? "bg-warn" : "bg-bad"}`}
+							style={{ inlineSize: `${l.left}%` }}
+						/>
 					</span>
 				</span>
 			)
@@ -139,7 +168,12 @@ function Certificates({ list }: { list: Certificate[] }) {
 		</Button>
 	)
 	return (
-		<Card title={t("Certificates")} hint={t("The cell renews its own before they expire.")} flush action={button}>
+		<Card
+			title={t("Certificates")}
+			hint={t("The cell renews its own before they expire.")}
+			flush
+			action={button}
+		>
 			{list.length ? (
 				<Table label={t("Certificates")} columns={certificates} rows={list} id={(c) => c.serial} />
 			) : (
@@ -161,7 +195,13 @@ const secrets: Column<SecretEntry>[] = [
 function Secrets({ list }: { list: SecretEntry[] }) {
 	return (
 		<Card title={t("Secrets")} hint={t("Sealed on the disk. Nobody can read them here, not even you.")} flush>
-			{list.length ? <Table label={t("Secrets")} columns={secrets} rows={list} id={(s) => s.id} /> : <p className="px-4 pb-4"><None>{t("none kept")}</None></p>}
+			{list.length ? (
+				<Table label={t("Secrets")} columns={secrets} rows={list} id={(s) => s.id} />
+			) : (
+				<p className="px-4 pb-4">
+					<None>{t("none kept")}</None>
+				</p>
+			)}
 		</Card>
 	)
 }

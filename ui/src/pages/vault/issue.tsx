@@ -20,7 +20,8 @@ export function Issue({ onClose }: { onClose: () => void }) {
 	const domain = status?.cell.domain ?? ""
 	const names = namesIn(text, domain)
 	const issue = useMutation({
-		mutationFn: async () => (await call<IssuedCertificate>("/api/vault/certificates", { method: "POST", body: { names } })).data,
+		mutationFn: async () =>
+			(await call<IssuedCertificate>("/api/vault/certificates", { method: "POST", body: { names } })).data,
 		onSuccess: () => refresh("vault"),
 	})
 	const submit = (e: FormEvent) => {
@@ -31,7 +32,9 @@ export function Issue({ onClose }: { onClose: () => void }) {
 	if (made) {
 		return (
 			<Dialog title={t("Save both now")} open onClose={onClose}>
-				<p className="pt-1">{t("The key is shown this once; the cell keeps no copy of it. The server needs both files.")}</p>
+				<p className="pt-1">
+					{t("The key is shown this once; the cell keeps no copy of it. The server needs both files.")}
+				</p>
 				<div className="mt-4 flex flex-wrap gap-2">
 					<Button icon={Download} onPress={() => save(`${names[0]}.pem`, made.chain)}>
 						{t("Certificate")}
@@ -51,13 +54,19 @@ export function Issue({ onClose }: { onClose: () => void }) {
 	return (
 		<Dialog title={t("Issue a certificate")} open onClose={onClose}>
 			<form onSubmit={submit} className="flex flex-col gap-4 pt-2" noValidate>
-				<p className="text-muted">{t("For a server of your own that speaks TLS itself. What stands behind the proxy has one already.")}</p>
+				<p className="text-muted">
+					{t(
+						"For a server of your own that speaks TLS itself. What stands behind the proxy has one already.",
+					)}
+				</p>
 				<Field
 					label={t("Names")}
 					value={text}
 					onChange={type}
 					error={issue.error ? textOf(issue.error) : undefined}
-					hint={names.length ? names.join(", ") : t("One or more below {domain}, such as printer", { domain })}
+					hint={
+						names.length ? names.join(", ") : t("One or more below {domain}, such as printer", { domain })
+					}
 					mono
 					autoFocus
 					autoComplete="off"

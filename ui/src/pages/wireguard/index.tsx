@@ -24,7 +24,9 @@ export default function WireGuardPage() {
 					<>
 						{w.enabled && (!w.endpoint || isLoopback(w.endpoint)) && (
 							<Notice tone="warn" title={t("Devices do not know where to find this cell")}>
-								{t("Say below under which host name or address it is reached from outside. Until then, each device has to be told when it is added.")}
+								{t(
+									"Say below under which host name or address it is reached from outside. Until then, each device has to be told when it is added.",
+								)}
 							</Notice>
 						)}
 						<div className="grid items-start gap-4 full:grid-cols-2">
@@ -43,8 +45,16 @@ function State({ w }: { w: WireGuard }) {
 	return (
 		<Card title={t("The tunnel")}>
 			<Facts>
-				<Fact name={t("State")}>{w.enabled ? <Status tone="ok">{t("on")}</Status> : <Status tone="idle">{t("off")}</Status>}</Fact>
-				<Fact name={t("Public key")}>{w.publicKey ? <Copy value={w.publicKey} label={t("the public key")} /> : <None>{t("not made yet")}</None>}</Fact>
+				<Fact name={t("State")}>
+					{w.enabled ? <Status tone="ok">{t("on")}</Status> : <Status tone="idle">{t("off")}</Status>}
+				</Fact>
+				<Fact name={t("Public key")}>
+					{w.publicKey ? (
+						<Copy value={w.publicKey} label={t("the public key")} />
+					) : (
+						<None>{t("not made yet")}</None>
+					)}
+				</Fact>
 				<Fact name={t("UDP port")}>{w.port}</Fact>
 				<Fact name={t("Addresses")}>
 					<Copy value={w.subnet} label={t("the network")} />
@@ -52,7 +62,9 @@ function State({ w }: { w: WireGuard }) {
 				</Fact>
 				<Fact name={t("MTU")}>{w.mtu}</Fact>
 				<Fact name={t("Runs in")}>
-					{w.backend === "netstack" ? t("the cell itself (user space, no privileges)") : t("the system, as {name}", { name: w.interface ?? "" })}
+					{w.backend === "netstack"
+						? t("the cell itself (user space, no privileges)")
+						: t("the system, as {name}", { name: w.interface ?? "" })}
 				</Fact>
 				{(w.nat?.length ?? 0) > 0 && <Fact name={t("Way out")}>{w.nat?.join("; ")}</Fact>}
 			</Facts>
@@ -64,11 +76,34 @@ function Edit({ w }: { w: WireGuard }) {
 	const { doc, may } = useEditable()
 	const s = doc?.wireguard
 	return (
-		<Card title={t("Settings")} hint={t("A change of port or switch is undone after 90 s unless you confirm it.")}>
+		<Card
+			title={t("Settings")}
+			hint={t("A change of port or switch is undone after 90 s unless you confirm it.")}
+		>
 			<div className="grid gap-4">
-				<DraftSwitch path="wireguard.enabled" label={t("VPN on")} may={may} stored={s?.enabled} standard={true} />
-				<DraftText path="wireguard.endpoint" label={t("Where devices find the cell")} hint={t("Host name or address, with :port if the router maps another one")} may={may} stored={s?.endpoint} standard={t("such as home.example.org")} mono />
-				<DraftNumber path="wireguard.port" label={t("UDP port")} may={may} stored={s?.port} standard={w.port} />
+				<DraftSwitch
+					path="wireguard.enabled"
+					label={t("VPN on")}
+					may={may}
+					stored={s?.enabled}
+					standard={true}
+				/>
+				<DraftText
+					path="wireguard.endpoint"
+					label={t("Where devices find the cell")}
+					hint={t("Host name or address, with :port if the router maps another one")}
+					may={may}
+					stored={s?.endpoint}
+					standard={t("such as home.example.org")}
+					mono
+				/>
+				<DraftNumber
+					path="wireguard.port"
+					label={t("UDP port")}
+					may={may}
+					stored={s?.port}
+					standard={w.port}
+				/>
 			</div>
 		</Card>
 	)
@@ -84,19 +119,33 @@ const columns: Column<Peer>[] = [
 		},
 	},
 	{ head: t("Last handshake"), cell: (p) => <Time at={p.lastHandshake} /> },
-	{ head: t("Heard from"), cell: (p) => (p.endpoint ? <Copy value={p.endpoint} label={t("the endpoint")} /> : <None />) },
-	{ head: t("Public key"), cell: (p) => <Copy value={p.publicKey} label={t("the key of {name}", { name: p.name })} short /> },
+	{
+		head: t("Heard from"),
+		cell: (p) => (p.endpoint ? <Copy value={p.endpoint} label={t("the endpoint")} /> : <None />),
+	},
+	{
+		head: t("Public key"),
+		cell: (p) => <Copy value={p.publicKey} label={t("the key of {name}", { name: p.name })} short />,
+	},
 	{ head: t("Received"), kind: "num", cell: (p) => bytes(p.rxBytes) },
 	{ head: t("Sent"), kind: "num", cell: (p) => bytes(p.txBytes) },
 ]
 
 function Peers({ list }: { list: Peer[] }) {
 	return (
-		<Card title={t("Devices in the tunnel")} flush action={<ButtonLink href="/peers">{t("Manage devices")}</ButtonLink>}>
+		<Card
+			title={t("Devices in the tunnel")}
+			flush
+			action={<ButtonLink href="/peers">{t("Manage devices")}</ButtonLink>}
+		>
 			{list.length ? (
 				<Table label={t("Devices in the tunnel")} columns={columns} rows={list} id={(p) => p.name} />
 			) : (
-				<Empty icon={ShieldCheck} title={t("No device yet")} action={<ButtonLink href="/peers?add">{t("Add a device")}</ButtonLink>}>
+				<Empty
+					icon={ShieldCheck}
+					title={t("No device yet")}
+					action={<ButtonLink href="/peers?add">{t("Add a device")}</ButtonLink>}
+				>
 					{t("A device that is added gets an address, a name and a code to scan.")}
 				</Empty>
 			)}

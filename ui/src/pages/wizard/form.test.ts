@@ -1,7 +1,15 @@
 import { expect, test } from "vitest"
 import { domainOf, type Form, gaps, request, stepOf, tokenIn } from "./form"
 
-const form: Form = { token: "t", name: "oak", domain: "", admin: "alice", display: "", password: "three small words", again: "three small words" }
+const form: Form = {
+	token: "t",
+	name: "oak",
+	domain: "",
+	admin: "alice",
+	display: "",
+	password: "three small words",
+	again: "three small words",
+}
 
 test.each([
 	["#token=abc-def", "abc-def"],
@@ -18,14 +26,22 @@ test("the domain follows the name unless it is chosen", () => {
 
 test("a step with gaps names them by field", () => {
 	expect(gaps("token", { ...form, token: " " })).toHaveProperty("token")
-	for (const name of ["", "Oak", "-oak", "oak.", "a b"]) expect(gaps("cell", { ...form, name })).toHaveProperty("name")
+	for (const name of ["", "Oak", "-oak", "oak.", "a b"])
+		expect(gaps("cell", { ...form, name })).toHaveProperty("name")
 	expect(gaps("admin", { ...form, password: "short" })).toHaveProperty("password")
 	expect(gaps("admin", { ...form, again: "other" })).toEqual({ again: "The two passwords are not the same." })
 	for (const s of ["token", "cell", "admin", "summary"] as const) expect(gaps(s, form)).toEqual({})
 })
 
 test("the repeated password is not sent, nor what was left open", () => {
-	expect(request(form)).toEqual({ token: "t", name: "oak", domain: undefined, admin: "alice", display: undefined, password: "three small words" })
+	expect(request(form)).toEqual({
+		token: "t",
+		name: "oak",
+		domain: undefined,
+		admin: "alice",
+		display: undefined,
+		password: "three small words",
+	})
 })
 
 test.each([

@@ -1,6 +1,7 @@
 // What the first run asks, and how it is sent. Pure.
-import { t } from "../../kit/words"
+
 import type { Setup } from "../../api/types"
+import { t } from "../../kit/words"
 
 export interface Form {
 	token: string
@@ -40,7 +41,8 @@ export function gaps(step: Step, f: Form): Record<string, string> {
 		out.name = t("Use small letters, digits and hyphens, such as oak.")
 	if (step === "admin") {
 		if (!f.admin.trim()) out.admin = t("Choose the name that you will sign in with.")
-		if (f.password.length < 8) out.password = t("Use at least 8 characters; a few words are easy to keep in mind.")
+		if (f.password.length < 8)
+			out.password = t("Use at least 8 characters; a few words are easy to keep in mind.")
 		else if (f.password !== f.again) out.again = t("The two passwords are not the same.")
 	}
 	return out
@@ -59,5 +61,7 @@ export function request(f: Form): Setup {
 
 /** The step to go back to for a refusal of the cell. */
 export function stepOf(paths: readonly string[]): Step | undefined {
-	return steps.find((s) => paths.some((p) => fieldsOf[s].some((f) => p === f || p.startsWith(`${f}.`) || p.startsWith(`${f}[`))))
+	return steps.find((s) =>
+		paths.some((p) => fieldsOf[s].some((f) => p === f || p.startsWith(`${f}.`) || p.startsWith(`${f}[`))),
+	)
 }

@@ -81,7 +81,10 @@ export default function Wizard() {
 				</div>
 				<div aria-hidden className="mt-4 flex gap-1">
 					{steps.map((s, i) => (
-						<span key={s} className={`h-1 flex-1 rounded-full transition-colors duration-[180ms] ${i <= at ? "bg-leaf" : "bg-line"}`} />
+						<span
+							key={s}
+							className={`h-1 flex-1 rounded-full transition-colors duration-[180ms] ${i <= at ? "bg-leaf" : "bg-line"}`}
+						/>
 					))}
 				</div>
 				<form onSubmit={forward} className="mt-6 flex flex-col gap-4" noValidate>
@@ -89,13 +92,36 @@ export default function Wizard() {
 						{titles[step]}
 					</h1>
 					{step === "token" && (
-						<Part about={t("The cell printed a one-time token when it started. It proves that this machine is yours, so that nobody else can be first.")}>
-							<Field label={t("Setup token")} {...text("token")} error={say("token")} mono autoFocus autoComplete="off" spellCheck="false" isRequired />
+						<Part
+							about={t(
+								"The cell printed a one-time token when it started. It proves that this machine is yours, so that nobody else can be first.",
+							)}
+						>
+							<Field
+								label={t("Setup token")}
+								{...text("token")}
+								error={say("token")}
+								mono
+								autoFocus
+								autoComplete="off"
+								spellCheck="false"
+								isRequired
+							/>
 						</Part>
 					)}
 					{step === "cell" && (
 						<Part about={t("Your cell's name is part of all its addresses.")}>
-							<Field label={t("Name of the cell")} {...text("name")} error={say("name", "cell.name")} hint={t("One word, such as oak")} autoFocus autoComplete="off" autoCapitalize="none" spellCheck="false" isRequired />
+							<Field
+								label={t("Name of the cell")}
+								{...text("name")}
+								error={say("name", "cell.name")}
+								hint={t("One word, such as oak")}
+								autoFocus
+								autoComplete="off"
+								autoCapitalize="none"
+								spellCheck="false"
+								isRequired
+							/>
 							<Field
 								label={t("Domain")}
 								{...text("domain")}
@@ -112,10 +138,42 @@ export default function Wizard() {
 					)}
 					{step === "admin" && (
 						<Part about={t("You look after the cell. Others can be added later.")}>
-							<Field label={t("Your name")} {...text("display")} error={say("display")} hint={t("As others see it, such as Alice")} autoFocus autoComplete="name" />
-							<Field label={t("Sign-in name")} {...text("admin")} error={say("admin", "users")} hint={form.admin && t("Your mail address: {mail}", { mail: `${form.admin}@${domainOf(form)}` })} autoComplete="username" autoCapitalize="none" spellCheck="false" isRequired />
-							<Field label={t("Password")} type="password" {...text("password")} error={say("password")} autoComplete="new-password" isRequired />
-							<Field label={t("Password again")} type="password" {...text("again")} error={say("again")} autoComplete="new-password" isRequired />
+							<Field
+								label={t("Your name")}
+								{...text("display")}
+								error={say("display")}
+								hint={t("As others see it, such as Alice")}
+								autoFocus
+								autoComplete="name"
+							/>
+							<Field
+								label={t("Sign-in name")}
+								{...text("admin")}
+								error={say("admin", "users")}
+								hint={
+									form.admin && t("Your mail address: {mail}", { mail: `${form.admin}@${domainOf(form)}` })
+								}
+								autoComplete="username"
+								autoCapitalize="none"
+								spellCheck="false"
+								isRequired
+							/>
+							<Field
+								label={t("Password")}
+								type="password"
+								{...text("password")}
+								error={say("password")}
+								autoComplete="new-password"
+								isRequired
+							/>
+							<Field
+								label={t("Password again")}
+								type="password"
+								{...text("again")}
+								error={say("again")}
+								autoComplete="new-password"
+								isRequired
+							/>
 						</Part>
 					)}
 					{step === "summary" && (
@@ -126,12 +184,16 @@ export default function Wizard() {
 									<Fact name={t("Domain")}>
 										<Mono>{domainOf(form)}</Mono>
 									</Fact>
-									<Fact name={t("Administrator")}>{form.display ? `${form.display} (${form.admin})` : form.admin}</Fact>
+									<Fact name={t("Administrator")}>
+										{form.display ? `${form.display} (${form.admin})` : form.admin}
+									</Fact>
 									<Fact name={t("Mail address")}>
 										<Mono>{`${form.admin}@${domainOf(form)}`}</Mono>
 									</Fact>
 									<Fact name={t("Mode")}>
-										{setup?.suggestion?.mode === "trial" ? t("trial: high ports, touches nothing of this host") : t("appliance: serves the network")}
+										{setup?.suggestion?.mode === "trial"
+											? t("trial: high ports, touches nothing of this host")
+											: t("appliance: serves the network")}
 									</Fact>
 								</Facts>
 							</div>
@@ -175,7 +237,10 @@ function Part({ about, children }: { about: string; children: ReactNode }) {
 function Preview({ domain }: { domain: string }) {
 	if (!domain) return null
 	return (
-		<ul aria-label={t("Addresses to come")} className="rounded-card border border-line bg-sunken px-4 py-3 font-mono text-sec text-muted">
+		<ul
+			aria-label={t("Addresses to come")}
+			className="rounded-card border border-line bg-sunken px-4 py-3 font-mono text-sec text-muted"
+		>
 			{["home", "mail", "calendar", "files"].map((name) => (
 				<li key={name} className="[overflow-wrap:anywhere]">
 					{`https://${name}.`}
