@@ -16,8 +16,8 @@ const (
 	maxInterval  = 10_000
 	maxTimes     = 100                    // BYHOUR times BYMINUTE times BYSECOND
 	maxInstances = 20_000                 // looked at in one evaluation
-	expandFor    = 100 * time.Millisecond // one rule
-	expandAllFor = 250 * time.Millisecond // all rules of one object
+	expandFor    = 300 * time.Millisecond // one rule; it takes microseconds, but machines can be busy
+	expandAllFor = 500 * time.Millisecond // all rules of one object
 	expandAtOnce = 4
 )
 

@@ -47,7 +47,7 @@ func TestRecurrenceBombsAreHarmless(t *testing.T) {
 	zone := "BEGIN:VTIMEZONE\r\nTZID:Z\r\n" + strings.Repeat("BEGIN:STANDARD\r\nDTSTART:00010101T000000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\nRRULE:FREQ=YEARLY;BYWEEKNO=1;BYMONTH=7\r\nEND:STANDARD\r\n", maxObservances) + "END:VTIMEZONE\r\nBEGIN:VEVENT"
 	began := time.Now()
 	c.want(http.StatusCreated, "PUT", personal+"zone.ics", strings.Replace(event("zone", "DTSTART;TZID=Z:20260310T100000\n"), "BEGIN:VEVENT", zone, 1))
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("storing a zone full of rules took %v", took)
 	}
 	n := 0
@@ -59,13 +59,13 @@ func TestRecurrenceBombsAreHarmless(t *testing.T) {
 		}
 		began := time.Now()
 		c.want(http.StatusCreated, "PUT", fmt.Sprintf("/dav/calendars/alice/personal/%d.ics", n), event(name, start+lines))
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("%s: storing it took %v", name, took)
 		}
 	}
 	began = time.Now()
 	a := c.want(http.StatusMultiStatus, "REPORT", "/dav/calendars/alice/personal/", `<C:calendar-query xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="DAV:"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="20260309T000000Z" end="20260312T000000Z"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`, "Depth", "1")
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 5*evaluateFor {
 		t.Errorf("the query took %v", took)
 	}
 	if got := strings.Count(a.body, "<D:response>"); got < 8 {
@@ -178,7 +178,7 @@ func FuzzSpan(f *testing.F) {
 				t.Fatal("stored, but cannot be read:", err)
 			}
 			found := flt.match(c, x)
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 20*time.Second {
 				t.Fatalf("took %v", took)
 			}
 			if found && !d.span.near(r) {
