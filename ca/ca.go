@@ -69,7 +69,8 @@ type Config struct {
 
 // From picks the authority's Config out of the resolved document.
 func From(d *config.Document) Config {
-	c := Config{Domain: strings.ToLower(d.Cell.Domain), Life: time.Duration(d.CA.Life)}
+	// Certificates tell times in whole seconds.
+	c := Config{Domain: strings.ToLower(d.Cell.Domain), Life: time.Duration(d.CA.Life).Truncate(time.Second)}
 	if c.Domain == "" {
 		return Config{}
 	}
@@ -135,7 +136,7 @@ func New(log *slog.Logger, seal Sealer, dir string) *Server {
 // their owner installed.
 const (
 	minLife = time.Hour
-	maxLife = 825 * 24 * time.Hour
+	maxLife = 398 * 24 * time.Hour
 )
 
 // Check reports why c could not be applied.

@@ -108,7 +108,7 @@ func TestViewOfTheDocument(t *testing.T) {
 			Subnet: netip.MustParsePrefix("10.80.0.0/24"), Subnet6: netip.MustParsePrefix("fd00:1::/64"),
 		},
 		Proxy: config.Proxy{Routes: []config.Route{{Name: "git"}, {Name: "www.example.org"}, {Name: "a.b.oak.home.arpa"}}},
-		CA:    config.CA{Names: []string{"printer.oak.home.arpa"}},
+		CA:    config.CA{Names: []string{"printer.oak.home.arpa"}, Life: config.Duration(90*24*time.Hour + time.Millisecond)}, // certificates have no such times
 	}, config.Env{})
 	c := From(d)
 	if want := []string{"a.b.oak.home.arpa", "git.oak.home.arpa", "printer.oak.home.arpa"}; !slices.Equal(c.Hosts, want) {
