@@ -26,8 +26,9 @@
 //
 // # Limits
 //
-// Bodies are at most 1 MiB (most routes: 64 KiB) and 32 levels deep. Requests
-// have 30 s, event streams end with their session. The package keeps nothing on disk.
+// Bodies are at most 1 MiB (most routes: 64 KiB) and 32 levels deep, and must
+// arrive within 5 s. Edits have 30 s, event streams end with their session. The
+// package keeps nothing on disk.
 package api
 
 import (
