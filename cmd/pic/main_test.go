@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"pic/api/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -53,14 +56,16 @@ func ports(env *testscript.Env) error {
 	return nil
 }
 
-// free finds a port that neither TCP nor UDP uses.
+// free finds a port that neither TCP nor UDP uses. It is none of those that the
+// kernel gives to outgoing connections, for those of other tests could take it
+// before the cell does.
 func free() (int, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := 12_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			return 0, err
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
 		l.Close()
 		if err == nil {
@@ -159,5 +164,18 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if bytes.Equal(a, b) == neg {
 		ts.Fatalf("got %s", a)
+	}
+}
+
+// What strangers bring into the log must not command the terminal.
+func TestLogLinesObeyNobody(t *testing.T) {
+	var out bytes.Buffer
+	p := &program{out: &out}
+	p.printLine(wire.Line{Unit: "mail", Msg: "refused \x1b[2J", Attrs: map[string]string{
+		"peer": "192.0.2.1", "helo": "\x1b]0;owned\a", "more": "two words", "name": "größe", "tail": "a\rb",
+	}})
+	want := `mail: "refused \x1b[2J" helo="\x1b]0;owned\a" more="two words" name=größe peer=192.0.2.1 tail="a\rb"` + "\n"
+	if _, got, _ := strings.Cut(out.String(), "INFO "); strings.TrimLeft(got, " ") != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"pic/api/client"
@@ -181,13 +183,18 @@ func (p *program) printLine(l wire.Line) {
 	if l.Unit != "" {
 		b.WriteString(" " + l.Unit + ":")
 	}
-	b.WriteString(" " + l.Msg)
+	b.WriteString(" " + plain(l.Msg, ""))
 	for _, k := range slices.Sorted(maps.Keys(l.Attrs)) {
-		v := l.Attrs[k]
-		if strings.ContainsAny(v, " \"=\n") {
-			v = fmt.Sprintf("%q", v)
-		}
-		b.WriteString(" " + k + "=" + v)
+		b.WriteString(" " + k + "=" + plain(l.Attrs[k], " \"="))
 	}
 	fmt.Fprintln(p.out, b.String())
+}
+
+// plain is s, quoted where it has one of odd or what a terminal would obey:
+// strangers can bring their words into the log.
+func plain(s, odd string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(odd, r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
