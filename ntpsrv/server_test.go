@@ -296,7 +296,7 @@ func TestSourcesThatFailAreShown(t *testing.T) {
 	}{
 		"denied":     {w.addr, Denied, "refuses"},
 		"nobody":     {nobody, Unreachable, "refused"},
-		"no address": {"nobody.invalid", Unreachable, ""},
+		"no address": {"nobody..invalid", Unreachable, ""}, // which the resolver knows without asking anybody
 	} {
 		s := start(t, conf(tt.source))
 		st := until(t, s, func(st SourceStatus) bool { return st.State == tt.state })
