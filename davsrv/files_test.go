@@ -229,7 +229,7 @@ func TestSweepTidiesAfterACrash(t *testing.T) {
 		}
 	}
 	c := startIn(t, dir)
-	nettest.WaitFor(t, 5*time.Second, func() bool {
+	nettest.WaitFor(t, 30*time.Second, func() bool {
 		left, err := os.ReadDir(stage)
 		return err == nil && len(left) == 0
 	})

@@ -283,7 +283,7 @@ func TestADeadUpstreamIsNoticedAndForgiven(t *testing.T) {
 	}
 	// Down for good is a problem; the next good answer ends it.
 	u := (*s.forward.ups.Load())[0]
-	nettest.WaitFor(t, 5*time.Second, func() bool {
+	nettest.WaitFor(t, 30*time.Second, func() bool {
 		u.broke(time.Now(), errJunk)
 		return len(s.Problems()) == 1
 	})
@@ -332,7 +332,7 @@ func TestEqualQuestionsTravelOnce(t *testing.T) {
 			}
 		})
 	}
-	nettest.WaitFor(t, 5*time.Second, func() bool { return s.Stats().UDP == 20 })
+	nettest.WaitFor(t, 30*time.Second, func() bool { return s.Stats().UDP == 20 })
 	close(hold)
 	wg.Wait()
 	if n := s.Stats().Upstream; n != 1 {

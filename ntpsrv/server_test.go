@@ -141,7 +141,7 @@ func TestAFloodGetsItsShareAndAWord(t *testing.T) {
 	for range n {
 		c.Write(query(4<<3|3, 48))
 	}
-	nettest.WaitFor(t, 5*time.Second, func() bool { return s.Served().Queries == n })
+	nettest.WaitFor(t, 30*time.Second, func() bool { return s.Served().Queries == n })
 	var answers, kisses int
 	buf := make([]byte, 100)
 	c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
@@ -218,7 +218,7 @@ func newWrong(t testing.TB, by time.Duration, stratum uint8) *wrong {
 // until waits for the first source of s to fulfil is.
 func until(t testing.TB, s *Server, is func(SourceStatus) bool) SourceStatus {
 	t.Helper()
-	nettest.WaitFor(t, 10*time.Second, func() bool { all := s.Sources(); return len(all) > 0 && is(all[0]) })
+	nettest.WaitFor(t, 30*time.Second, func() bool { all := s.Sources(); return len(all) > 0 && is(all[0]) })
 	return s.Sources()[0]
 }
 
@@ -229,7 +229,7 @@ func TestTheOffsetOfASourceIsShown(t *testing.T) {
 	w := newWrong(t, off, 1)
 	s := start(t, conf(w.addr))
 	st := until(t, s, reachable)
-	if (st.Offset-off).Abs() > st.Delay/2+time.Millisecond || st.Delay <= 0 || st.Stratum != 1 || st.RefID != ".GPS." || st.Reach != 1 || st.Address != w.addr {
+	if (st.Offset-off).Abs() > st.Delay/2+time.Millisecond || st.Delay <= 0 || st.Stratum != 1 || st.RefID != ".GPS." || st.Reach&1 == 0 || st.Address != w.addr {
 		t.Errorf("got %+v", st)
 	}
 	r := ask(t, s.at())
@@ -263,7 +263,7 @@ func TestOfThreeSourcesTheLiarIsNotBelieved(t *testing.T) {
 	liar := newWrong(t, 24*time.Hour, 1)
 	a, b := newWrong(t, 10*time.Millisecond, 2), newWrong(t, 12*time.Millisecond, 2)
 	s := start(t, conf(liar.addr, a.addr, b.addr))
-	nettest.WaitFor(t, 10*time.Second, func() bool {
+	nettest.WaitFor(t, 30*time.Second, func() bool {
 		n := 0
 		for _, st := range s.Sources() {
 			if st.State == Reachable {
