@@ -27,6 +27,11 @@ func (s *Server) apply(ctx context.Context, c Config) error {
 	}
 	sh := shelf{fs: s.fs, seal: s.seal, dir: filepath.Join(s.dir, c.Domain), name: c.Domain}
 	now := s.clock()
+	if old != nil && !old.closed && old.record.log.Err() != nil {
+		// A failed sync is final for a record. Its file is read anew; what is in
+		// memory is served meanwhile.
+		s.log.Warn("opening the record of certificates anew", "err", errors.Join(old.record.log.Err(), old.close()))
+	}
 	var keep *keeper
 	var auth *authority
 	if old != nil && old.domain == c.Domain && !old.closed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"pic/core/service"
+	"pic/core/state/journal"
 	"pic/internal/faultfs"
 	"pic/internal/nettest"
 )
@@ -120,11 +122,6 @@ func TestRefusedChangeKeepsServing(t *testing.T) {
 			}
 		}
 		disk.FS = faultfs.OS
-		if s.live.Load().record.log.Err() != nil { // a failed sync is final for the record
-			if err := s.stop(); err != nil {
-				t.Log(err)
-			}
-		}
 		apply(t, s, next)
 		if got := leafFor(t, s, ""); len(got.IPAddresses) != 2 {
 			t.Errorf("after write %d failed and a second try the certificate carries %v", n, got.IPAddresses)
@@ -140,6 +137,36 @@ func TestRefusedChangeKeepsServing(t *testing.T) {
 	}
 	if n < 20 {
 		t.Errorf("only %d writes failed", n)
+	}
+}
+
+// A disk that failed once must not keep the household from new names.
+func TestRecordThatFailedIsOpenedAnew(t *testing.T) {
+	s := newServer(t, t.TempDir())
+	s.log = quiet
+	apply(t, s, oak())
+	before := len(s.Certificates())
+	r := s.live.Load().record
+	path := filepath.Join(s.dir, "oak.home.arpa", recordName)
+	for n := 1; r.log.Err() == nil; n++ {
+		if err := r.close(); err != nil {
+			t.Fatal(err)
+		}
+		log, err := journal.Open(path, func([]byte) error { return nil }, journal.WithFS(faultfs.FailAt(faultfs.OS, n, syscall.EIO)))
+		if err == nil {
+			r.log = log
+			log.Append(t.Context(), leafFor(t, s, "").Raw)
+		}
+	}
+	if _, _, err := s.Issue(t.Context(), []string{"nas.oak.home.arpa"}); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("issued without a record: %v", err)
+	}
+	apply(t, s, oak("a.oak.home.arpa"))
+	if got := leafFor(t, s, "a.oak.home.arpa"); got.VerifyHostname("a.oak.home.arpa") != nil {
+		t.Errorf("served is %v", got.DNSNames)
+	}
+	if n := len(s.Certificates()); n <= before {
+		t.Errorf("%d certificates are known, and %d were before", n, before)
 	}
 }
 
