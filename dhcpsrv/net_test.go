@@ -94,9 +94,12 @@ func dhclient(t *testing.T, h *nettest.Host, dir, name string) netip.Addr {
 		t.Fatal(err)
 	}
 	files := []string{"-4", "-cf", conf, "-lf", filepath.Join(dir, name+".leases"), "-pf", filepath.Join(dir, name+".pid"), "-sf", "/bin/true"}
-	out := h.Run(t, "dhclient", append(files, "-1", "-v", "eth0")...)
-	h.Run(t, "dhclient", append(files, "-x", "eth0")...)
-	return found(t, out)
+	// In the foreground: one that goes into the background writes its pid late,
+	// could not be found by then, and would outlive the test.
+	p := h.Start(t, "dhclient", append(files, "-d", "-1", "-v", "eth0")...)
+	nettest.WaitFor(t, 30*time.Second, func() bool { return strings.Contains(p.Output(), "renewal in") || !p.Running() })
+	p.Kill() // SIGTERM would give the address back
+	return found(t, p.Output())
 }
 
 func udhcpc(t *testing.T, h *nettest.Host, args ...string) netip.Addr {

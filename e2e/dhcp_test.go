@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"pic/internal/nettest"
 )
@@ -46,9 +47,12 @@ func TestApplianceLeasesAddressesAcrossAKill(t *testing.T) {
 			return address(host.Run(t, "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/bin/true", "-x", "hostname:box"))
 		}
 		args := []string{"-4", "-cf", conf, "-lf", filepath.Join(dir, "leases"), "-pf", filepath.Join(dir, "pid"), "-sf", "/bin/true"}
-		out := host.Run(t, "dhclient", append(args, "-1", "-v", "eth0")...)
-		host.Run(t, "dhclient", append(args, "-x", "eth0")...)
-		return address(out)
+		// In the foreground: one in the background writes its pid late, and could
+		// outlive the test.
+		p := host.Start(t, "dhclient", append(args, "-d", "-1", "-v", "eth0")...)
+		nettest.WaitFor(t, 30*time.Second, func() bool { return strings.Contains(p.Output(), "renewal in") || !p.Running() })
+		p.Kill() // SIGTERM would give the address back
+		return address(p.Output())
 	}
 	first := map[*nettest.Host]string{box: get(box), deb: get(deb)}
 	if first[box] == first[deb] {
