@@ -50,6 +50,7 @@ type web struct {
 	allow atomic.Pointer[[]netip.Prefix]
 	front atomic.Pointer[http.Handler] // UI and API
 	rest  atomic.Pointer[http.Handler] // API alone
+	crowd crowd
 
 	mu     sync.Mutex
 	server *http.Server
@@ -91,7 +92,7 @@ func (w *web) Apply(ctx context.Context, c webConfig) error {
 		role[s] = "/files"
 	}
 	for _, b := range swap.Added() {
-		l := portListener{b.Listener, role[b.Socket], c.UIPort}
+		l := portListener{b.Listener, &w.crowd, role[b.Socket], c.UIPort}
 		go w.server.Serve(l) // ends when the set closes it
 	}
 	swap.Commit()
@@ -133,26 +134,6 @@ func (w *web) Run(ctx context.Context) error {
 }
 
 type portKey struct{}
-
-// A portListener remembers what its port is for.
-type portListener struct {
-	net.Listener
-	role string // "api", the path of a page, or empty for the UI
-	ui   uint16
-}
-
-type portConn struct {
-	net.Conn
-	listener portListener
-}
-
-func (l portListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return portConn{c, l}, nil
-}
 
 func (w *web) serve(rw http.ResponseWriter, r *http.Request) {
 	if !inside(*w.allow.Load(), r.RemoteAddr) {

@@ -33,7 +33,7 @@ var (
 	// ErrClosed says that the journal was closed.
 	ErrClosed = errors.New("the journal is closed")
 	// ErrFailed says that the disk failed earlier and nothing is saved any more.
-	ErrFailed = errors.New("the disk failed, so nothing more is saved until pic starts again")
+	ErrFailed = errors.New("the disk failed, so nothing more is saved until the file is opened anew")
 	// ErrInUse says that another process has the file open.
 	ErrInUse = errors.New("another process uses it")
 	// ErrTooLarge says that a record is larger than the journal takes.
