@@ -44,6 +44,11 @@ export function Page({
 // The first page of a visit leaves the focus to the browser.
 let entered = false
 
+// On a narrow screen the open tab may lie outside of what is seen.
+function show(tab: HTMLAnchorElement | null) {
+	tab?.scrollIntoView({ block: "nearest", inline: "center" })
+}
+
 /** Tabs that are links: the URL says which one is open. */
 export function Tabs({
 	label,
@@ -61,6 +66,7 @@ export function Tabs({
 					key={t.href}
 					href={t.href}
 					aria-current={t.href === now ? "page" : undefined}
+					ref={t.href === now ? show : undefined}
 					className="-mb-px flex h-9 max-wide:h-11 items-center border-b-2 border-transparent px-3 font-medium whitespace-nowrap text-muted transition-colors duration-[120ms] -outline-offset-2 hover:text-ink aria-[current]:border-leaf aria-[current]:text-ink"
 				>
 					{t.text}

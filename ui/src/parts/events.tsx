@@ -56,7 +56,7 @@ export function ChangeRow({ r, onUndo }: { r: Revision; onUndo?: () => void }) {
 	const about = [
 		t("revision {n}", { n: r.revision }),
 		r.actor && t("by {name}", { name: r.actor }),
-		r.diff?.length ? r.reason : "",
+		r.diff.length && r.revision > 1 ? r.reason : "",
 		now && t("in force now"),
 	]
 	const undo = now ? t("Undo") : t("Back to before")
@@ -82,10 +82,10 @@ export function ChangeRow({ r, onUndo }: { r: Revision; onUndo?: () => void }) {
 				)
 			}
 		>
-			{r.diff?.length ? (
+			{r.diff.length && r.revision > 1 ? (
 				<Differences list={r.diff} max={8} />
 			) : (
-				<p className="font-medium">{r.reason || t("The cell began")}</p>
+				<p className="font-medium">{t("The cell began")}</p>
 			)}
 		</Happening>
 	)

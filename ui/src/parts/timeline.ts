@@ -1,6 +1,5 @@
 import type { Event, Revision } from "../api/types"
 import { t } from "../kit/words"
-import { serviceName } from "./names"
 
 export type Entry = { at: number; key: string } & ({ revision: Revision } | { event: Event })
 
@@ -33,12 +32,7 @@ export function together(events: readonly Event[]): Event[] {
 	const close = () => {
 		const first = group[0]
 		if (first && group.length > 2) {
-			const names = group.map((e) => serviceName(e.unit ?? "")).sort()
-			out.push({
-				...first,
-				unit: undefined,
-				text: t("{n} parts of the cell started: {names}", { n: names.length, names: names.join(", ") }),
-			})
+			out.push({ ...first, unit: undefined, text: t("{n} parts of the cell started", { n: group.length }) })
 		} else out.push(...group)
 		group = []
 	}

@@ -60,6 +60,11 @@ export function Identity() {
 							</Fact>
 							<Fact name={t("Version")}>{status?.version}</Fact>
 							<Fact name={t("Revision")}>{status?.revision}</Fact>
+							<Fact name={t("Licences")}>
+								<a href="/licenses.txt" className="underline underline-offset-2">
+									{t("of the parts of this page")}
+								</a>
+							</Fact>
 						</Facts>
 					</Card>
 				</>
