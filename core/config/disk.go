@@ -65,8 +65,10 @@ func (k disk) save(d *Document, rev Revision, p *Pending) (committed bool, err e
 	if err != nil {
 		return false, err
 	}
-	if p == nil {
-		// A leftover would make the next start revert this change.
+	if p == nil && k.armed(rev.Number) {
+		// Left by a change of this number that was not saved: the next start
+		// would take it for this one. That of the revision before must stay until
+		// this one is saved, or a crash now would make it final.
 		if err := k.disarm(); err != nil {
 			return false, err
 		}
@@ -89,6 +91,17 @@ func (k disk) save(d *Document, rev Revision, p *Pending) (committed bool, err e
 	}
 	k.prune(rev.Number)
 	return true, err
+}
+
+// armed reports whether the pending change on disk is revision n, or cannot be
+// read.
+func (k disk) armed(n int64) bool {
+	data, err := os.ReadFile(k.pending())
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	var p Pending
+	return json.Unmarshal(data, &p) != nil || p.Revision == n
 }
 
 // disarm forgets the pending change, durably.
@@ -188,10 +201,11 @@ func (k disk) revertArmed(d *Document) (*Document, error) {
 	if err := atomicfile.Write(k.fs, k.revision(rev.Number), entry, 0o600); err != nil {
 		return nil, err
 	}
-	if err := atomicfile.Write(k.fs, k.config(), whole, 0o600); err != nil {
+	if err := atomicfile.Write(k.fs, k.config(), whole, 0o600); err != nil && !errors.Is(err, atomicfile.ErrUnsynced) {
 		return nil, err
 	}
-	return base, k.disarm()
+	_ = k.disarm() // at the next start it is of a revision that is not current
+	return base, nil
 }
 
 func (k disk) read() (*Document, error) {

@@ -196,6 +196,8 @@ func (s *Store) save(d *Document, rev Revision, confirm time.Duration) error {
 		return err
 	case err != nil:
 		s.hurt("not-synced", err)
+	default:
+		s.damage.Store(nil) // every unit follows what is whole on disk
 	}
 	if p != nil {
 		s.pending.Store(p)
@@ -235,6 +237,9 @@ func (s *Store) Confirm(_ context.Context, actor string) error {
 	}
 	s.expire.Stop()
 	s.pending.Store(nil)
+	if d := s.Damage(); d != nil && d.Code == "revert-failed" {
+		s.damage.Store(nil)
+	}
 	s.log.Info("change confirmed", "rev", p.Revision, "actor", actor)
 	return nil
 }
