@@ -59,6 +59,7 @@ type bound[C any] struct {
 func (b *bound[C]) Name() string { return b.name }
 
 func (b *bound[C]) Check(ctx context.Context, next *config.Document) (err error) {
+	defer capture(&err) // the view's panics too
 	c := b.view(next)
 	b.apply.Lock()
 	same := b.known && reflect.DeepEqual(b.want, c)
@@ -66,11 +67,11 @@ func (b *bound[C]) Check(ctx context.Context, next *config.Document) (err error)
 	if same {
 		return nil // whether it can be followed is settled; it vetoes nothing
 	}
-	defer capture(&err)
 	return b.server.Check(ctx, c)
 }
 
-func (b *bound[C]) Apply(ctx context.Context, next *config.Document) error {
+func (b *bound[C]) Apply(ctx context.Context, next *config.Document) (err error) {
+	defer capture(&err)
 	c := b.view(next)
 	b.apply.Lock()
 	defer b.apply.Unlock()
@@ -81,10 +82,10 @@ func (b *bound[C]) Apply(ctx context.Context, next *config.Document) error {
 		return nil
 	}
 	if err := b.call(ctx, c); err != nil {
-		// The server says that it follows the old config still. The next Apply
-		// makes sure.
+		// The server says that it follows the old config still; make sure, even if
+		// whoever asked for the change has gone meanwhile.
 		b.ok = false
-		b.try(ctx)
+		b.try(context.WithoutCancel(ctx))
 		return err
 	}
 	b.want, b.known, b.ok = c, true, true
@@ -92,7 +93,8 @@ func (b *bound[C]) Apply(ctx context.Context, next *config.Document) error {
 	return nil
 }
 
-func (b *bound[C]) Restore(ctx context.Context, d *config.Document) error {
+func (b *bound[C]) Restore(ctx context.Context, d *config.Document) (err error) {
+	defer capture(&err)
 	c := b.view(d)
 	b.apply.Lock()
 	defer b.apply.Unlock()
@@ -100,7 +102,7 @@ func (b *bound[C]) Restore(ctx context.Context, d *config.Document) error {
 		return nil
 	}
 	b.want, b.known, b.ok = c, true, false
-	err := b.try(ctx)
+	err = b.try(ctx)
 	b.settled(d)
 	return err
 }
@@ -132,22 +134,36 @@ func (b *bound[C]) settled(d *config.Document) {
 	}
 }
 
+// again is how often a running unit that does not follow the document tries to.
+const again = 5 * time.Second
+
 // Run applies what the document asks for unless that is done already, and runs
 // the server. It returns nil when ctx ended it.
-func (b *bound[C]) Run(ctx context.Context) (err error) {
+func (b *bound[C]) Run(ctx context.Context) error { return b.run(ctx, func() {}) }
+
+// run is Run; it calls began once the unit follows the document and runs.
+func (b *bound[C]) run(ctx context.Context, began func()) (err error) {
 	b.apply.Lock()
 	if !b.ok {
 		err = b.try(ctx)
+	}
+	if err == nil {
+		b.enter(Running, nil) // before any other Apply can set a fault
 	}
 	b.apply.Unlock()
 	if err != nil {
 		return err
 	}
-	b.enter(Running, nil)
+	began()
+	hctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { b.heal(hctx) })
 	func() {
 		defer capture(&err)
 		err = b.server.Run(ctx)
 	}()
+	stop()
+	wg.Wait()
 	b.apply.Lock()
 	b.ok = false // whatever it held, it has let go
 	b.apply.Unlock()
@@ -155,6 +171,25 @@ func (b *bound[C]) Run(ctx context.Context) (err error) {
 		err = errors.New("it ended by itself")
 	}
 	return err
+}
+
+// heal makes a running server follow the document that it could not follow when
+// it was asked to, such as after an undo that failed, until ctx ends.
+func (b *bound[C]) heal(ctx context.Context) {
+	tick := time.NewTicker(again)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		b.apply.Lock()
+		if !b.ok && ctx.Err() == nil {
+			b.try(ctx)
+		}
+		b.apply.Unlock()
+	}
 }
 
 // enter records a change of state; it is called by Run and by the Group.

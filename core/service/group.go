@@ -21,7 +21,8 @@ const (
 type Group struct {
 	log   *slog.Logger
 	units []Unit
-	// Changed is called after a unit changed its state. It must not block.
+	// Changed is called after a unit began to run, began to fail, or stopped; not
+	// for each try of one that keeps failing. It must not block.
 	Changed func(unit string, s State, err error)
 
 	mu   sync.Mutex
@@ -73,22 +74,26 @@ func (g *Group) Run(ctx context.Context, grace time.Duration) {
 
 // keep runs one unit again and again until ctx ends.
 func (g *Group) keep(ctx context.Context, u Unit) {
-	wait := firstWait
+	wait, failing := firstWait, false
+	began := func() {
+		failing = false
+		g.Changed(u.Name(), Running, nil)
+	}
 	for {
 		rctx, cancel := context.WithCancel(ctx)
 		g.mu.Lock()
 		g.busy[u.Name()] = cancel
 		g.mu.Unlock()
-		g.Changed(u.Name(), Running, nil)
-		began := time.Now()
-		err := u.Run(rctx)
+		start := time.Now()
+		err := run(rctx, u, began)
 		asked := rctx.Err() != nil && ctx.Err() == nil
 		cancel()
 		if ctx.Err() != nil {
 			if err != nil {
 				g.log.Warn("unit stopped with an error", "unit", u.Name(), "err", err)
 			}
-			g.enter(u, Stopped, nil)
+			enter(u, Stopped, nil)
+			g.Changed(u.Name(), Stopped, nil)
 			return
 		}
 		if asked {
@@ -99,7 +104,7 @@ func (g *Group) keep(ctx context.Context, u Unit) {
 			}
 			continue
 		}
-		if time.Since(began) > steady {
+		if time.Since(start) > steady {
 			wait = firstWait
 		}
 		var p *PanicError
@@ -108,7 +113,11 @@ func (g *Group) keep(ctx context.Context, u Unit) {
 		} else {
 			g.log.Error("unit fell", "unit", u.Name(), "err", err, "dur", wait)
 		}
-		g.enter(u, Failing, err)
+		enter(u, Failing, err)
+		if !failing {
+			failing = true
+			g.Changed(u.Name(), Failing, err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-g.kick[u.Name()]:
@@ -118,11 +127,21 @@ func (g *Group) keep(ctx context.Context, u Unit) {
 	}
 }
 
-func (g *Group) enter(u Unit, s State, err error) {
+// run runs u and calls began once it really runs, where u can tell.
+func run(ctx context.Context, u Unit, began func()) error {
+	if r, ok := u.(interface {
+		run(context.Context, func()) error
+	}); ok {
+		return r.run(ctx, began)
+	}
+	began()
+	return u.Run(ctx)
+}
+
+func enter(u Unit, s State, err error) {
 	if e, ok := u.(interface{ enter(State, error) }); ok {
 		e.enter(s, err)
 	}
-	g.Changed(u.Name(), s, err)
 }
 
 // Restart stops a unit and runs it again, or ends its wait for the next try.
