@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"log/slog"
 	"syscall"
 	"testing"
@@ -121,18 +122,64 @@ func TestConfirmationEndsTheProblemOfAFailedRevert(t *testing.T) {
 		if _, err := s.Change(t.Context(), Change{Edit: addZone("a.home.arpa"), Confirm: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
-		s.disk.fs = faultfs.CrashAt(faultfs.OS, 1, syscall.ENOSPC)
+		swap(s, faultfs.CrashAt(faultfs.OS, 1, syscall.ENOSPC))
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if d := s.Damage(); d == nil || d.Code != "revert-failed" || s.Pending() == nil {
 			t.Fatalf("damage %+v, pending %+v", d, s.Pending())
 		}
-		s.disk.fs = faultfs.OS
+		swap(s, faultfs.OS)
 		if err := s.Confirm(t.Context(), "alice"); err != nil {
 			t.Fatal(err)
 		}
 		if d := s.Damage(); d != nil {
 			t.Errorf("the problem stays: %+v", d)
+		}
+	})
+}
+
+func swap(s *Store, fs faultfs.FS) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disk.fs = fs
+}
+
+// The owner may be locked out by the change that waits; a unit that cannot go
+// back must not keep it in force.
+func TestRevertGoesOnWithoutAUnitThatRefuses(t *testing.T) {
+	for name, refuse := range map[string]func(*recorder){
+		"check":   func(r *recorder) { r.noCheck = true },
+		"apply":   func(r *recorder) { r.noApply = true },
+		"restore": func(r *recorder) { r.noApply, r.noRestore = true, true },
+	} {
+		var log []string
+		a, b := &recorder{name: "a", log: &log}, &recorder{name: "b", log: &log}
+		s, _ := newStore(t, a, b)
+		if _, err := s.Change(t.Context(), Change{Edit: addZone("a.home.arpa"), Confirm: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		refuse(a)
+		d, err := s.Revert(t.Context(), "alice")
+		if err != nil || len(d.DNS.Zones) != 0 || b.follows.Revision != 3 || s.Pending() != nil {
+			t.Errorf("%s: %v; b follows %d", name, err, b.follows.Revision)
+		}
+	}
+}
+
+func TestClosedStoreChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newStore(t)
+		if _, err := s.Change(t.Context(), Change{Edit: addZone("a.home.arpa"), Confirm: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if _, err := s.Revert(t.Context(), "alice"); !errors.Is(err, ErrClosed) {
+			t.Errorf("reverted: %v", err)
+		}
+		if d := s.Current(); d.Revision != 2 {
+			t.Errorf("changed to revision %d", d.Revision)
 		}
 	})
 }

@@ -32,6 +32,7 @@ type Store struct {
 	mu      sync.Mutex // held for the whole of a change
 	pending atomic.Pointer[Pending]
 	expire  *time.Timer // reverts the pending change
+	closed  bool
 	damage  atomic.Pointer[Damage]
 }
 
@@ -137,6 +138,9 @@ func (s *Store) Probe(ctx context.Context, c Change) (*Document, []Difference, e
 }
 
 func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
+	if s.closed {
+		return nil, ErrClosed
+	}
 	prev := s.cur.Load()
 	if c.Base != 0 && c.Base != prev.chosen.Revision {
 		return nil, ErrConflict
@@ -155,7 +159,7 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 		return nil, err
 	}
 	for _, u := range s.units {
-		if err := u.Check(ctx, next.resolved); err != nil {
+		if err := u.Check(ctx, next.resolved); err != nil && !c.forced {
 			return nil, &RefusedError{u.Name(), err}
 		}
 	}
@@ -165,7 +169,11 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 	began := time.Now()
 	defer s.around()()
 	for i, u := range s.units {
-		if err := u.Apply(ctx, next.resolved); err != nil {
+		follow := u.Apply
+		if c.forced {
+			follow = u.Restore
+		}
+		if err := follow(ctx, next.resolved); err != nil && !c.forced {
 			s.undo(ctx, s.units[:i], prev.resolved)
 			return nil, &RefusedError{u.Name(), err}
 		}
@@ -260,10 +268,19 @@ func (s *Store) revert(ctx context.Context, actor, reason string) (*Document, er
 	if err != nil {
 		return nil, err
 	}
-	doc, err := s.change(ctx, Change{Actor: actor, Reason: reason, Edit: func(d *Document) error {
-		*d = *base
+	c := Change{Actor: actor, Reason: reason, Edit: func(d *Document) error {
+		*d = *base.Clone()
 		return nil
-	}})
+	}}
+	doc, err := s.change(ctx, c)
+	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+		// Whoever armed the change may be locked out by it. So the document goes
+		// back all the same, as it would at a restart, and the unit that cannot
+		// follow it says so and keeps trying.
+		s.log.Warn("revert goes on without a unit", "unit", refused.Unit, "err", refused.Err)
+		c.forced = true
+		doc, err = s.change(ctx, c)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +296,7 @@ func (s *Store) revert(ctx context.Context, actor, reason string) (*Document, er
 func (s *Store) revertExpired() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.Pending(); p == nil || time.Now().Before(p.Deadline.Add(-time.Second)) {
+	if p := s.Pending(); s.closed || p == nil || time.Now().Before(p.Deadline.Add(-time.Second)) {
 		return
 	}
 	if _, err := s.revert(context.Background(), "cell", "nobody confirmed it in time"); err != nil {
@@ -308,10 +325,13 @@ func (s *Store) Revision(number int64) (*Document, error) { return s.disk.docume
 // History returns the last n revisions, newest first.
 func (s *Store) History(n int) ([]Revision, error) { return s.disk.history(n) }
 
-// Close stops the timer of a pending change; the next Open reverts it.
+// Close waits for a change under way and refuses further ones with [ErrClosed].
+// A change that waits for its confirmation is left to the next Open, which
+// reverts it.
 func (s *Store) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	if s.expire != nil {
 		s.expire.Stop()
 	}

@@ -50,6 +50,9 @@ func Delete(d *Document, path string) error {
 	return edit(d, path, func(parent any, key string) (any, error) {
 		switch p := parent.(type) {
 		case map[string]any:
+			if _, there := p[key]; !there && !mayHold(d, path) {
+				break
+			}
 			delete(p, key)
 			return p, nil
 		case []any:
@@ -141,9 +144,15 @@ var lists = map[string]bool{
 func put(parent any, key string, v any, path string) (any, error) {
 	switch p := parent.(type) {
 	case map[string]any:
+		if key == "" {
+			break
+		}
 		p[key] = v
 		return p, nil
 	case []any:
+		if key == "" {
+			break
+		}
 		_, err := strconv.Atoi(key)
 		if m, ok := v.(map[string]any); ok && m["name"] == nil && err != nil {
 			m["name"] = key // the path says it
@@ -156,6 +165,9 @@ func put(parent any, key string, v any, path string) (any, error) {
 			return nil, &FieldError{path, fmt.Sprintf("the list has %d entries; the next one is %d", len(p), len(p))}
 		}
 		return append(p, v), nil
+	}
+	if key == "" {
+		return nil, &FieldError{path, "a part of the path is empty"}
 	}
 	return nil, &FieldError{path, "there is nothing below a plain value"}
 }
@@ -198,18 +210,19 @@ func split(path string) []string {
 	}
 	// A name with dots, such as a route's host, is written in quotes:
 	// proxy.routes."cam.example.org".access
+	// An empty part, as in "peers." from a script whose variable is not set, names
+	// nothing: it must not stand for the whole list.
 	var keys []string
-	for path != "" {
-		if path[0] == '"' {
-			if end := strings.IndexByte(path[1:], '"'); end >= 0 {
-				keys = append(keys, path[1:end+1])
-				path = strings.TrimPrefix(path[end+2:], ".")
-				continue
-			}
+	for more := true; more; {
+		var key string
+		if end := strings.Index(path, `".`); path != "" && path[0] == '"' && end > 0 {
+			key, path = path[1:end], path[end+2:]
+		} else if len(path) > 1 && path[0] == '"' && path[len(path)-1] == '"' {
+			key, path, more = path[1:len(path)-1], "", false
+		} else {
+			key, path, more = strings.Cut(path, ".")
 		}
-		key, rest, _ := strings.Cut(path, ".")
 		keys = append(keys, key)
-		path = rest
 	}
 	return keys
 }

@@ -190,3 +190,37 @@ func FuzzSet(f *testing.F) {
 		Resolve(d, Env{}).Validate()
 	})
 }
+
+// A script whose variable is empty must not delete every peer.
+func TestEmptyPartsOfPathsNameNothing(t *testing.T) {
+	for _, path := range []string{"peers.", "dns.", ".", "dns..port", ".dns", `proxy.routes."".access`, `peers.""`} {
+		d := garden()
+		if err := Delete(d, path); err == nil {
+			t.Errorf("deleted %q", path)
+		}
+		for _, v := range []string{`{}`, `[]`, `null`, `1`} {
+			if err := Set(d, path, json.RawMessage(v)); err == nil {
+				t.Errorf("set %q to %s", path, v)
+			}
+		}
+		if _, err := Get(d, path); err == nil {
+			t.Errorf("read %q", path)
+		}
+		if !reflect.DeepEqual(d, garden()) {
+			t.Errorf("%q changed the document", path)
+		}
+	}
+}
+
+func TestDeleteOfAnUnknownSettingIsAnError(t *testing.T) {
+	for _, path := range []string{"dns.nothing", "nothing", "peers.laptop.nothing", "ghosts.x"} {
+		if err := Delete(garden(), path); err == nil {
+			t.Errorf("deleted %q", path)
+		}
+	}
+	for _, path := range []string{"ntp.enabled", "dns.port", "peers.laptop.split", "links"} {
+		if err := Delete(garden(), path); err != nil {
+			t.Errorf("%s, which is at its default: %v", path, err)
+		}
+	}
+}

@@ -68,6 +68,8 @@ var (
 	ErrNotPending = errors.New("no change waits for a confirmation")
 	// ErrNoRevision reports a revision that is not kept.
 	ErrNoRevision = errors.New("no such revision is kept")
+	// ErrClosed reports a change that came while the cell stops.
+	ErrClosed = errors.New("the cell is stopping; repeat the change when it runs again")
 )
 
 // A Change is one edit of the document.
@@ -82,6 +84,8 @@ type Change struct {
 	// Probe only checks: the document is edited, validated and offered to the
 	// units' Check, and nothing changes.
 	Probe bool
+
+	forced bool // no unit is asked whether it can follow
 }
 
 // A Pending is a change that waits for its confirmation.
