@@ -33,6 +33,9 @@ const portNames = [
 	"NTS_PORT",
 ]
 
+/** new: before its first run; shown: set up, and shared with no other spec. */
+type State = "set up" | "new" | "shown"
+
 export class Cell {
 	private process?: ChildProcess
 	private output = ""
@@ -53,14 +56,14 @@ export class Cell {
 		return m[1]!
 	}
 
-	static async start(state: "set up" | "new"): Promise<Cell> {
+	static async start(state: State): Promise<Cell> {
 		const data = mkdtempSync(join(tmpdir(), "pic-e2e-"))
 		const ports = await freePorts(portNames.length)
 		const cell = new Cell(join(data, "cell"), {
 			...process.env,
 			...Object.fromEntries(portNames.map((n, i) => [n, String(ports[i])])),
 		})
-		if (state === "set up") {
+		if (state !== "new") {
 			writeFileSync(join(data, "password"), `${admin.password}\n`, { mode: 0o600 })
 			cell.run(
 				"setup",
@@ -140,7 +143,7 @@ interface Fixtures {
 }
 
 interface WorkerFixtures {
-	state: "set up" | "new"
+	state: State
 	cell: Cell
 }
 

@@ -3,6 +3,8 @@ import { createSocket } from "node:dgram"
 import { resolve } from "node:path"
 import { expect, pages, signIn, tabs, test, visit } from "./cell"
 
+test.use({ state: "shown" })
+
 /** Asks the cell's DNS like a household does, until it is told to stop. */
 function household(port: number): () => void {
 	const socket = createSocket("udp4")
