@@ -91,6 +91,8 @@ func (a *API) problem(ctx context.Context, err error) *problem {
 		return fail(http.StatusConflict, "conflict", err.Error())
 	case errors.Is(err, config.ErrConflict):
 		return fail(http.StatusPreconditionFailed, "conflict", err.Error())
+	case errors.Is(err, config.ErrClosed):
+		return fail(http.StatusServiceUnavailable, "busy", err.Error())
 	case errors.Is(err, config.ErrNoRevision):
 		return fail(http.StatusNotFound, "not-found", err.Error())
 	case errors.Is(err, users.ErrDenied):

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Validate checks a resolved document as a whole and returns every problem at
@@ -94,6 +95,8 @@ func (d *Document) validateCell(p *problems) {
 			switch {
 			case !a.IsValid():
 				p.add(l.path, "an address is empty")
+			case !plain(a):
+				p.add(l.path, "%q: write an IPv4 address as such, and after %% the name of an interface", a)
 			case seen[a]:
 				p.add(l.path, "%s is there twice", a)
 			case a.IsMulticast():
@@ -114,13 +117,16 @@ func (d *Document) validateNetwork(p *problems) {
 		if i.card.Name != "" && !linkName.MatchString(i.card.Name) {
 			p.add(i.path+".name", "is not the name of a network interface")
 		}
+		if a := i.card.Address; a.IsValid() && !hostAddr(a.Addr()) {
+			p.add(i.path+".address", "%s is not an address that a host can have", a.Addr())
+		}
 		if a := i.card.Address; a.IsValid() && a.Masked().Addr() == a.Addr() && a.Bits() < 31 && a.Addr().Is4() {
 			p.add(i.path+".address", "%s is the address of the network; give that of the host, such as %s/%d", a, a.Addr().Next(), a.Bits())
 		}
 	}
 	p.few("network.allow", len(d.Network.Allow), 256)
 	for _, a := range d.Network.Allow {
-		if !a.IsValid() {
+		if !a.IsValid() || a.Addr().Is4In6() {
 			p.add("network.allow", "an entry is not a network such as 192.168.1.0/24")
 		}
 	}
@@ -144,7 +150,7 @@ func (d *Document) validateNetwork(p *problems) {
 func (d *Document) validateDNS(p *problems) {
 	p.few("dns.upstreams", len(d.DNS.Upstreams), 16)
 	for _, u := range d.DNS.Upstreams {
-		if _, err := netip.ParseAddrPort(u); err != nil {
+		if a, err := netip.ParseAddrPort(u); err != nil || a.Port() == 0 || !plain(a.Addr()) || a.Addr().IsUnspecified() {
 			p.add("dns.upstreams", "%q is not an address with a port, such as 9.9.9.9:53", u)
 		}
 	}
@@ -205,6 +211,15 @@ func (d *Document) validateDHCP(p *problems) {
 			}
 		}
 	}
+	if h.Router.IsValid() && (!h.Router.Is4() || !hostAddr(h.Router)) {
+		p.add("dhcp.router", "must be an IPv4 address")
+	}
+	p.few("dhcp.dns", len(h.DNS), 8)
+	for _, a := range h.DNS {
+		if !a.Is4() || !hostAddr(a) {
+			p.add("dhcp.dns", "%q is not the IPv4 address of a server", a)
+		}
+	}
 	if l := time.Duration(h.Lease); l < 2*time.Minute || l > 365*24*time.Hour {
 		p.add("dhcp.lease", "must be from 2m to 8760h")
 	}
@@ -240,6 +255,10 @@ func (d *Document) validatePeople(p *problems) {
 		if !slices.Contains([]Role{Admin, Viewer, Member}, u.Role) {
 			p.add(path+".role", "must be admin, viewer or user")
 		}
+		if len(u.Display) > 200 || strings.ContainsFunc(u.Display, unicode.IsControl) {
+			p.add(path+".display", "must be one line of at most 200 bytes")
+		}
+		p.few(path+".groups", len(u.Groups), 100)
 		for _, g := range u.Groups {
 			if !Label(g) {
 				p.add(path+".groups", "%q: a group %s", g, labelRule)
@@ -281,6 +300,7 @@ func (d *Document) validateMail(p *problems) {
 		if len(a.To) == 0 {
 			p.add(path+".to", "must name at least one user")
 		}
+		p.few(path+".to", len(a.To), 1000)
 		for _, to := range a.To {
 			if d.User(to) == nil {
 				p.add(path+".to", "there is no user %q", to)
@@ -303,7 +323,7 @@ func (d *Document) validateProxy(p *problems) {
 		}
 		unique(p, path+".name", names, host)
 		u, err := url.Parse(r.Upstream)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !portOf(u) || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			p.add(path+".upstream", "must be http://host:port or https://host:port")
 		}
 		if !slices.Contains([]Access{AccessLAN, AccessVPN, AccessPublic}, r.Access) {
@@ -327,6 +347,26 @@ func unique[T comparable](p *problems, path string, seen map[T]bool, v T) {
 	seen[v] = true
 }
 
+// plain reports whether a is written as its family is, and its zone names an
+// interface: a zone may hold anything, a line break too.
+func plain(a netip.Addr) bool {
+	return !a.Is4In6() && (a.Zone() == "" || linkName.MatchString(a.Zone()))
+}
+
+// hostAddr reports whether a may be the address of one host.
+func hostAddr(a netip.Addr) bool {
+	return plain(a) && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// portOf reports whether the port of u, if it has one, is one.
+func portOf(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0
+}
+
 // hostPort reports whether s is a host, or a host with a port.
 func hostPort(s string) bool {
 	host := s
@@ -336,12 +376,12 @@ func hostPort(s string) bool {
 		}
 		host = h
 	} else if ok {
-		if _, err := netip.ParseAddrPort(s); err == nil {
-			return true
+		if a, err := netip.ParseAddrPort(s); err == nil {
+			return a.Port() != 0 && plain(a.Addr())
 		}
 	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return true
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return plain(a)
 	}
 	return Hostname(host) || Label(host)
 }

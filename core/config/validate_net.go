@@ -34,8 +34,11 @@ func (d *Document) validateVPN(p *problems) {
 	if w.MTU < 1280 || w.MTU > 9000 {
 		p.add("wireguard.mtu", "must be from 1280 to 9000")
 	}
-	if !linkName.MatchString(w.Interface) {
+	switch {
+	case !linkName.MatchString(w.Interface), w.Interface == ".", w.Interface == "..":
 		p.add("wireguard.interface", "is not a name that a network interface can have")
+	case w.Interface == "lo", w.Interface == d.Network.LAN.Name, w.Interface == d.Network.WAN.Name:
+		p.add("wireguard.interface", "%s is an interface of the host; choose a name of its own, such as pic0", w.Interface)
 	}
 	if w.Endpoint != "" && !hostPort(w.Endpoint) {
 		p.add("wireguard.endpoint", "must be a host or host:port that devices can reach from outside")
@@ -122,6 +125,8 @@ func (d *Document) validateLinks(p *problems) {
 			p.add(path+".publicKey", "is not a WireGuard public key (44 characters of base64)")
 		}
 		unique(p, path+".publicKey", keys, l.PublicKey)
+		p.few(path+".endpoints", len(l.Endpoints), 16)
+		p.few(path+".subnets", len(l.Subnets), 100)
 		for _, e := range l.Endpoints {
 			if !hostPort(e) {
 				p.add(path+".endpoints", "%q is not a host:port", e)

@@ -49,6 +49,22 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 		"foreign name":    {func(d *Document) { d.CA.Names = []string{"www.example.org"} }, "ca.names", "below oak.home.arpa"},
 		"link overlaps":   {func(d *Document) { link(d, "elm", "elm.home.arpa", "10.9.9.128/25") }, "links.elm.subnets", "overlaps 10.9.9.0/24 of this cell"},
 		"link's domain":   {func(d *Document) { link(d, "elm", "x.oak.home.arpa", "10.70.0.0/24") }, "links.elm.domain", "clashes"},
+		"4 in 6":          {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::ffff:127.0.0.1")} }, "dns.listen", "write an IPv4 address as such"},
+		"zone of lines":   {func(d *Document) { d.NTP.Listen = []netip.Addr{addr("fe80::1%a\nb")} }, "ntp.listen", "name of an interface"},
+		"endpoint lines":  {func(d *Document) { d.WireGuard.Endpoint = "fe80::1%a\nPostUp = x" }, "wireguard.endpoint", "host or host:port"},
+		"endpoint port":   {func(d *Document) { d.WireGuard.Endpoint = "[fe80::1%a\nPostUp = x]:1" }, "wireguard.endpoint", "host or host:port"},
+		"upstream zone":   {func(d *Document) { d.DNS.Upstreams = []string{"[fe80::1%a\nb]:53"} }, "dns.upstreams", "9.9.9.9:53"},
+		"upstream port 0": {func(d *Document) { d.DNS.Upstreams = []string{"9.9.9.9:0"} }, "dns.upstreams", "9.9.9.9:53"},
+		"allow 4 in 6":    {func(d *Document) { d.Network.Allow = []netip.Prefix{pfx("::ffff:10.0.0.0/104")} }, "network.allow", "not a network"},
+		"LAN multicast":   {func(d *Document) { lan(d); d.Network.LAN.Address = pfx("224.0.0.1/24") }, "network.lan.address", "a host can have"},
+		"DHCP tells v6":   {func(d *Document) { lan(d); d.DHCP.DNS = []netip.Addr{addr("2001:db8::1")} }, "dhcp.dns", "IPv4"},
+		"router v6":       {func(d *Document) { lan(d); d.DHCP.Router = addr("fe80::1") }, "dhcp.router", "IPv4"},
+		"VPN takes a LAN": {func(d *Document) { lan(d); d.WireGuard.Interface = "eth0" }, "wireguard.interface", "of the host"},
+		"VPN takes lo":    {func(d *Document) { d.WireGuard.Interface = "lo" }, "wireguard.interface", "of the host"},
+		"VPN is a folder": {func(d *Document) { d.WireGuard.Interface = ".." }, "wireguard.interface", "can have"},
+		"name of lines":   {func(d *Document) { d.Users[0].Display = "A\r\nBcc: x" }, "users.alice.display", "one line"},
+		"upstream :port":  {func(d *Document) { route(d, "cam", "http://:80") }, "proxy.routes.cam.upstream", "http://"},
+		"upstream 99999":  {func(d *Document) { route(d, "cam", "http://192.0.2.1:99999") }, "proxy.routes.cam.upstream", "http://"},
 		"two links": {func(d *Document) {
 			link(d, "elm", "elm.home.arpa", "10.70.0.0/24")
 			link(d, "fir", "fir.home.arpa", "10.70.0.0/16")
