@@ -43,14 +43,19 @@ func TestSessions(t *testing.T) {
 // ports gives the script's cell free ports.
 func ports(env *testscript.Env) error {
 	env.Setenv("PIC_DATA", env.WorkDir+"/data")
+	given := map[int]bool{}
 	for _, name := range []string{
 		"DNS_PORT", "NTP_PORT", "WG_PORT", "API_PORT", "WEBUI_PORT", "HTTP_PORT", "HTTPS_PORT", "MAIL_SMTP_PORT", "MAIL_SUBMISSION_PORT",
 		"MAIL_SUBMISSIONS_PORT", "MAIL_IMAP_PORT", "RADICALE_PORT", "WEBDAV_PORT", "RAINLOOP_PORT", "FILEGATOR_PORT",
 	} {
 		port, err := free()
+		for err == nil && given[port] {
+			port, err = free()
+		}
 		if err != nil {
 			return err
 		}
+		given[port] = true
 		env.Setenv(name, strconv.Itoa(port))
 	}
 	return nil
