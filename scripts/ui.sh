@@ -8,9 +8,7 @@ case $(npm --version) in 1[1-9].* | [2-9][0-9].*) ;; *) npm="npx --yes npm@11" ;
 
 stamp=node_modules/.pic-lock
 if ! cmp -s package-lock.json "$stamp" 2>/dev/null; then
-	# Not `npm ci`: it wants packages of every platform in the lock file, and registries do not
-	# serve all of them. This installs the locked versions and leaves the lock file alone.
-	$npm install --no-save --no-audit --no-fund --loglevel=error
+	$npm ci --no-audit --no-fund --loglevel=error
 	cp package-lock.json "$stamp"
 fi
 case $1 in
