@@ -150,8 +150,8 @@ func (d *Document) validateNetwork(p *problems) {
 func (d *Document) validateDNS(p *problems) {
 	p.few("dns.upstreams", len(d.DNS.Upstreams), 16)
 	for _, u := range d.DNS.Upstreams {
-		if a, err := netip.ParseAddrPort(u); err != nil || a.Port() == 0 || !plain(a.Addr()) || a.Addr().IsUnspecified() {
-			p.add("dns.upstreams", "%q is not an address with a port, such as 9.9.9.9:53", u)
+		if !resolver(u) {
+			p.add("dns.upstreams", "%q is not an address of a resolver, such as 9.9.9.9 or 9.9.9.9:53", u)
 		}
 	}
 	p.few("dns.zones", len(d.DNS.Zones), 1000)
@@ -170,7 +170,22 @@ func (d *Document) validateDNS(p *problems) {
 	}
 }
 
-var recordTypes = []string{"A", "AAAA", "CNAME", "TXT", "MX", "SRV", "CAA", "NS", "PTR"}
+// resolver reports whether s is an IP address, with or without a port.
+func resolver(s string) bool {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		var at netip.AddrPort
+		if at, err = netip.ParseAddrPort(s); at.Port() == 0 {
+			return false
+		}
+		a = at.Addr()
+	}
+	return err == nil && plain(a) && !a.IsUnspecified()
+}
+
+var recordTypes = []string{
+	"A", "AAAA", "CNAME", "TXT", "MX", "SRV", "CAA", "NS", "PTR", "HTTPS", "SVCB", "SSHFP", "TLSA",
+}
 
 func checkRecords(p *problems, path string, all []Record) {
 	p.few(path, len(all), 10000)
@@ -268,7 +283,7 @@ func (d *Document) validatePeople(p *problems) {
 			admins++
 		}
 	}
-	if len(d.Users) > 0 && admins == 0 {
+	if admins == 0 {
 		p.add("users", "at least one admin must stay, or nobody could change anything")
 	}
 }
