@@ -13,10 +13,12 @@ import (
 	"pic/core/users"
 )
 
-// setupTries is how many wrong tokens are looked at per minute, by all together.
+// setupTries is how many wrong tokens are told apart from throttling per minute,
+// by all together. The right one always enters: a neighbour who guesses must not
+// keep the owner out, and a token is too long to be guessed at any rate.
 const setupTries = 10
 
-// A gate lets one first run through at a time and slows down guessing.
+// A gate lets one first run through at a time and slows those down who guess.
 type gate struct {
 	mu    sync.Mutex
 	since time.Time // the present minute
@@ -50,12 +52,12 @@ func (a *API) setUp(ctx context.Context, in *setUpInput) (*sessionBody, error) {
 	if !a.needsSetup() {
 		return nil, fail(http.StatusConflict, "setup", "this cell is set up already; sign in instead")
 	}
-	if wait := a.gate.wait(time.Now()); wait > 0 {
-		p := fail(http.StatusTooManyRequests, "throttled", "too many wrong setup tokens; wait a minute")
-		p.retry = wait
-		return nil, p
-	}
 	if !same(in.Body.Token, a.Setup.Token()) {
+		if wait := a.gate.wait(time.Now()); wait > 0 {
+			p := fail(http.StatusTooManyRequests, "throttled", "too many wrong setup tokens; wait a minute")
+			p.retry = wait
+			return nil, p
+		}
 		a.gate.tries++
 		return nil, fail(http.StatusForbidden, "forbidden", "this is not the setup token; it stands in the output of pic serve")
 	}
@@ -66,7 +68,7 @@ func (a *API) setUp(ctx context.Context, in *setUpInput) (*sessionBody, error) {
 	return a.open(ctx, p, in.Client)
 }
 
-// wait is how long no token is looked at. Its caller holds mu.
+// wait is how long wrong tokens are throttled. Its caller holds mu.
 func (g *gate) wait(now time.Time) time.Duration {
 	if age := now.Sub(g.since); age < 0 || age >= time.Minute {
 		g.since, g.tries = now, 0
