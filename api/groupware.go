@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"pic/api/wire"
@@ -14,7 +15,8 @@ import (
 type DAV interface {
 	// Collections lists those of a user, of everybody where user is empty.
 	Collections(user string) ([]davsrv.CollectionInfo, error)
-	// Files lists a folder among a user's files.
+	// Files lists a folder among a user's files. An error with a method HTTP is a
+	// refusal for people.
 	Files(user, name string) ([]davsrv.FileInfo, error)
 }
 
@@ -82,11 +84,29 @@ func (a *API) files(ctx context.Context, in *filesInput) (*body[wire.Listing], e
 	}
 	all, err := a.DAV.Files(c.Name, in.Path)
 	if err != nil {
-		return nil, fail(http.StatusNotFound, "not-found", err.Error())
+		return nil, folderTrouble(err)
 	}
 	out := wire.Listing{Path: in.Path, Entries: []wire.FileEntry{}}
 	for _, f := range all {
 		out.Entries = append(out.Entries, wire.FileEntry{Name: f.Name, Dir: f.Dir, Size: f.Size, Modified: f.Modified})
 	}
 	return &body[wire.Listing]{out}, nil
+}
+
+// folderTrouble turns what the DAV server refused into a problem; any other
+// error is the cell's own and goes to the log.
+func folderTrouble(err error) error {
+	var told interface {
+		HTTP() (status int, text string)
+	}
+	if !errors.As(err, &told) {
+		return err
+	}
+	switch status, text := told.HTTP(); {
+	case status == http.StatusNotFound:
+		return fail(status, "not-found", text)
+	case status < http.StatusInternalServerError:
+		return fail(http.StatusUnprocessableEntity, "invalid", text)
+	}
+	return err
 }

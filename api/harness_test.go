@@ -193,9 +193,19 @@ func (someDAV) Collections(user string) ([]davsrv.CollectionInfo, error) {
 	return slices.DeleteFunc(all, func(c davsrv.CollectionInfo) bool { return user != "" && c.Owner != user }), nil
 }
 
+type refusedFolder int
+
+func (refusedFolder) Error() string         { return "refused, for the log" }
+func (r refusedFolder) HTTP() (int, string) { return int(r), "there is no such folder" }
+
 func (someDAV) Files(user, name string) ([]davsrv.FileInfo, error) {
-	if name == "none" {
-		return nil, errors.New("there is no such folder")
+	switch name {
+	case "none":
+		return nil, refusedFolder(http.StatusNotFound)
+	case "..":
+		return nil, refusedFolder(http.StatusBadRequest)
+	case "broken":
+		return nil, errors.New("input/output error on /var/lib/pic")
 	}
 	return []davsrv.FileInfo{{Name: "of " + user, Size: 7}}, nil
 }

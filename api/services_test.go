@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"testing"
 
 	"pic/api/wire"
@@ -24,7 +25,14 @@ func TestOneSeesOnesOwnMailAndCalendars(t *testing.T) {
 			t.Errorf("%s sees %+v", who, l)
 		}
 	}
-	h.as("bob").do("GET", "/api/files?path=none", nil).problem(t, 404)
+	for path, status := range map[string]int{"none": 404, "..": 422} {
+		if e := h.as("bob").do("GET", "/api/files?path="+path, nil).problem(t, status); e.Detail != "there is no such folder" {
+			t.Errorf("%s: %+v", path, e)
+		}
+	}
+	if e := h.as("bob").do("GET", "/api/files?path=broken", nil).problem(t, 500); strings.Contains(e.Detail, "/var/lib") {
+		t.Errorf("a stranger to the disk is told of it: %+v", e)
+	}
 }
 
 func TestALookupIsReadIntoParts(t *testing.T) {

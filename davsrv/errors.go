@@ -24,6 +24,10 @@ func (e *refusal) Error() string {
 	return fmt.Sprintf("%d: %s", e.status, e.text)
 }
 
+// HTTP returns the status of the refusal and its sentence, for others who answer
+// by HTTP.
+func (e *refusal) HTTP() (status int, text string) { return e.status, e.text }
+
 func refuse(status int, text string) error {
 	return &refusal{status: status, text: text}
 }

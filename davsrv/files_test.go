@@ -2,6 +2,7 @@ package davsrv
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -283,8 +284,12 @@ func TestFilesForTheUI(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, bad := range []string{"../bob", "a", "nothing", stagingName, "b/../..", "b//c"} {
-		if got, err := c.Files("alice", bad); err == nil {
-			t.Errorf("%q lists %+v", bad, got)
+		got, err := c.Files("alice", bad)
+		var told interface{ HTTP() (int, string) }
+		if !errors.As(err, &told) {
+			t.Errorf("%q lists %+v, %v", bad, got, err)
+		} else if status, text := told.HTTP(); status >= 500 || text == "" {
+			t.Errorf("%q is refused by %d %q", bad, status, text)
 		}
 	}
 }

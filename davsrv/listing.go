@@ -143,9 +143,9 @@ type FileInfo struct {
 const maxListing = 10_000
 
 // Files lists a folder among a user's files, folders first, by name. name is
-// slash-separated and relative to the user's files; empty is their root. The
-// error is a refusal in words for people where there is no such folder. It is
-// safe for concurrent use.
+// slash-separated and relative to the user's files; empty is their root. An
+// error with a method HTTP() (status int, text string) is a refusal in words for
+// people, such as where there is no such folder. It is safe for concurrent use.
 func (s *Server) Files(user, name string) ([]FileInfo, error) {
 	t := target{tree: treeFiles, owner: user}
 	for seg := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
