@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -84,10 +83,14 @@ func Open(_ context.Context, o Options) (_ *Cell, err error) {
 	if c.dir, err = openDir(o.Dir); err != nil {
 		return nil, err
 	}
+	settled, err := c.dir.settled()
+	if err != nil {
+		return nil, err
+	}
 	if c.vault, err = vault.Open(c.dir.at("vault")); err != nil {
 		return nil, err
 	}
-	if c.db, err = state.Open(c.dir.at("state.db")); err != nil {
+	if c.db, err = c.openState(settled); err != nil {
 		return nil, err
 	}
 	if c.diary, err = openDiary(c.dir.at("journal", "events"), c.events, c.unit("diary")); err != nil {
@@ -98,10 +101,25 @@ func Open(_ context.Context, o Options) (_ *Cell, err error) {
 	c.net = netstack.New(c.unit("wireguard"), c.vault.Get)
 	c.pool = listen.NewPool(c.net)
 	c.web = newWeb(c.unit("web"), c.pool)
-	if _, err := os.Stat(c.dir.at("config.json")); errors.Is(err, fs.ErrNotExist) {
+	if !settled {
 		c.wizard = newWizard(c)
 	}
 	return c, nil
+}
+
+// openState opens what people and programs left with the cell.
+func (c *Cell) openState(settled bool) (*state.DB, error) {
+	path := c.dir.at("state.db")
+	if info, err := os.Stat(path); settled && (err != nil || info.Size() == 0) {
+		c.log.Warn("state.db was not there: passwords, app passwords, tokens, calendars and contacts are gone; " +
+			"put it back from a backup, or give people new passwords with pic user passwd")
+	}
+	db, err := state.Open(path)
+	if err != nil && !errors.Is(err, state.ErrInUse) {
+		return nil, fmt.Errorf("%w; put it back from a backup, or move it away to go on without "+
+			"passwords, tokens, calendars and contacts", err)
+	}
+	return db, err
 }
 
 // A house is a built cell: its store, its units in order, its faces.

@@ -3,7 +3,9 @@ package cell
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"os"
 	"sync"
 
 	"pic/core/event"
@@ -27,14 +29,24 @@ const diaryMost = 4 << 20
 
 func openDiary(path string, events *event.Log, log *slog.Logger) (*diary, error) {
 	var old []event.Event
-	book, err := journal.Open(path, func(rec []byte) error {
+	replay := func(rec []byte) error {
 		var e event.Event
 		if err := json.Unmarshal(rec, &e); err != nil {
 			return err
 		}
 		old = append(old, e)
 		return nil
-	})
+	}
+	book, err := journal.Open(path, replay)
+	if bad := new(journal.DamageError); errors.As(err, &bad) {
+		// What happened once is worth less than a household's internet.
+		aside := path + ".damaged"
+		if err := os.Rename(path, aside); err != nil {
+			return nil, err
+		}
+		log.Warn("the timeline is damaged and begins anew", "kept", aside, "err", err)
+		book, err = journal.Open(path, replay)
+	}
 	if err != nil {
 		return nil, err
 	}

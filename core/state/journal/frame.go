@@ -139,7 +139,7 @@ func replay(f io.ReaderAt, size int64, fn func([]byte) error) (s salt, end int64
 		return s, 0, err
 	}
 	if size < int64(headSize) || string(head[:len(signature)]) != signature {
-		return s, 0, errors.New("it is not a journal of pic")
+		return s, 0, &DamageError{}
 	}
 	copy(s[:], head[len(signature):])
 	end = int64(headSize)

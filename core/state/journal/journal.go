@@ -44,10 +44,14 @@ var (
 // that were acknowledged cannot be read.
 type DamageError struct {
 	Offset int64 // of the first damaged frame
-	Next   int64 // of the next whole one
+	Next   int64 // of the next whole one; 0: nothing can be read
 }
 
 func (e *DamageError) Error() string {
+	if e.Next == 0 {
+		return "it is not a journal of pic, or its beginning is damaged; restore it from a backup, " +
+			"or move it away to start without what it holds"
+	}
 	return fmt.Sprintf("it is damaged at offset %d, and readable again from offset %d; restore it from a backup, "+
 		"or move it away to start without what it holds", e.Offset, e.Next)
 }

@@ -98,7 +98,8 @@ func TestJournalRefuses(t *testing.T) {
 	if err := os.WriteFile(other, []byte("{ some JSON that is no journal }"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := tryLoad(other); err == nil || !strings.Contains(err.Error(), "not a journal") {
+	var damage *DamageError
+	if _, _, err := tryLoad(other); !errors.As(err, &damage) || !strings.Contains(err.Error(), "not a journal") {
 		t.Errorf("another file: %v", err)
 	}
 	oops := errors.New("oops")
