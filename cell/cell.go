@@ -17,7 +17,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"pic/api"
@@ -48,7 +50,8 @@ type Options struct {
 	Version api.Version
 	// Trial makes the wizard suggest a trial cell and answer on loopback only.
 	Trial bool
-	// Ready is called once every part was given the document.
+	// Ready is called once every part was given the document, and before that once
+	// the first run waits for its owner.
 	Ready func()
 }
 
@@ -67,7 +70,8 @@ type Cell struct {
 	pool    *listen.Pool
 	web     *web
 	diary   *diary
-	wizard  *wizard // nil once the cell is set up
+	wizard  *wizard       // nil once the cell is set up
+	store   *config.Store // nil until it is built
 	started time.Time
 }
 
@@ -149,6 +153,7 @@ func (c *Cell) build() (*house, error) {
 		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
 		web       = c.web
 	)
+	c.store = store
 	h := &house{store: store}
 	faces := &faces{dav: dav.Handler(), ui: ui.Handler()}
 	entry := proxy.New(c.unit("proxy"), c.pool, cert, faces.pages(authority.Handler()))
@@ -240,8 +245,28 @@ func (c *Cell) close() {
 // unit is the logger of one part.
 func (c *Cell) unit(name string) *slog.Logger { return c.log.With("unit", name) }
 
-// URL is where the owner finds the UI from this machine.
-func (c *Cell) URL() string { return fmt.Sprintf("http://127.0.0.1:%d/", c.uiPort()) }
+// URL is where the owner finds the UI: in the LAN where it is served there, else
+// on this machine. It may be called from Ready on.
+func (c *Cell) URL() string {
+	if c.store != nil {
+		return page(c.store.Resolved())
+	}
+	return page(c.draft())
+}
+
+func page(d *config.Document) string {
+	on := func(is func(netip.Addr) bool) bool { return slices.ContainsFunc(d.Web.Listen, is) }
+	host := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	switch lan := d.Network.LAN.Address.Addr(); {
+	case on(netip.Addr.IsUnspecified):
+		if lan.IsValid() {
+			host = lan
+		}
+	case !on(netip.Addr.IsLoopback):
+		host = d.Web.Listen[0]
+	}
+	return fmt.Sprintf("http://%s/", netip.AddrPortFrom(host, d.Web.UIPort))
+}
 
 func hostname() string {
 	name, err := os.Hostname()

@@ -3,6 +3,7 @@ package cell
 import (
 	"bytes"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,31 @@ func filled(name, text string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheOwnerIsToldWhereThePageIs(t *testing.T) {
+	lan := config.Interface{Name: "eth0", Address: netip.MustParsePrefix("192.168.7.1/24")}
+	for name, tt := range map[string]struct {
+		mode   config.Mode
+		listen string
+		lan    config.Interface
+		want   string
+	}{
+		"in the LAN":         {config.Appliance, "", lan, "http://192.168.7.1:8081/"},
+		"without a LAN":      {config.Appliance, "", config.Interface{}, "http://127.0.0.1:8081/"},
+		"a trial":            {config.Trial, "", lan, "http://127.0.0.1:8081/"},
+		"one address":        {config.Appliance, "192.168.8.8", lan, "http://192.168.8.8:8081/"},
+		"one IPv6 address":   {config.Appliance, "fd00::1", lan, "http://[fd00::1]:8081/"},
+		"a trial in the LAN": {config.Trial, "0.0.0.0", lan, "http://192.168.7.1:8081/"},
+	} {
+		d := &config.Document{Cell: config.Cell{Name: "oak", Mode: tt.mode}, Network: config.Network{LAN: tt.lan}}
+		if tt.listen != "" {
+			d.Cell.Listen = []netip.Addr{netip.MustParseAddr(tt.listen)}
+		}
+		if got := page(config.Resolve(d, config.Env{})); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
 }

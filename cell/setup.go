@@ -94,7 +94,7 @@ func newWizard(c *Cell) *wizard {
 
 // SetupToken is the token that the wizard asks for; empty once the cell is set up.
 func (c *Cell) SetupToken() string {
-	if c.wizard == nil {
+	if c.wizard == nil || !c.wizard.Needed() {
 		return ""
 	}
 	return c.wizard.token
@@ -120,8 +120,6 @@ func privileged() bool {
 	err := unix.Capget(&h, &caps[0])
 	return err == nil && caps[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }
-
-func (c *Cell) uiPort() uint16 { return c.draft().Web.UIPort }
 
 // run serves the wizard until the cell is set up or ctx ends. The port stays
 // open for the cell that follows.

@@ -46,13 +46,17 @@ func (p *program) report(err error) int {
 	case errors.Is(err, context.Canceled):
 		return exitFailed // by a signal; there is nothing to explain
 	case errors.As(err, &quiet):
-		return exitFailed
+		return quiet.code
 	case errors.As(err, &wrong):
 		fmt.Fprintln(p.err, "pic:", err)
 		return exitUsage
 	case errors.Is(err, client.ErrUnreachable):
 		fmt.Fprintln(p.err, "pic:", p.unreachable(err))
 		return exitUnreachable
+	case errors.As(err, &answer) && answer.Code == "signed-out":
+		fmt.Fprintln(p.err, "pic: this cell wants an API token: make one there with pic token create, "+
+			"and give it with --token-file or $PIC_TOKEN")
+		return exitCode(answer)
 	case errors.As(err, &answer):
 		for line := range strings.Lines(answer.Error()) {
 			fmt.Fprintln(p.err, "pic:", strings.TrimSuffix(line, "\n"))

@@ -121,8 +121,11 @@ var peerCommand = command{name: "peer", words: []command{
 			endpoint := fs.String("endpoint", "", "`host:port` that the device dials; default: wireguard.endpoint")
 			return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
 				conf, err := cell.PeerConfig(ctx, args[0], *endpoint)
-				if err != nil {
+				switch {
+				case err != nil:
 					return err
+				case p.json: // what the code says; the drawing is for eyes
+					return p.printJSON(map[string]string{"config": string(conf)})
 				}
 				code, err := qr.Encode(string(conf), qr.L)
 				if err != nil {

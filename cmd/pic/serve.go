@@ -7,13 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"pic/cell"
+	"pic/core/config"
 )
 
 var serveCommand = command{
@@ -70,14 +71,13 @@ func (p *program) serve(ctx context.Context, o cell.Options) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var c *cell.Cell
-	var once sync.Once
 	o.Ready = func() {
 		notify(log, daemon.SdNotifyReady)
-		once.Do(func() {
-			if token := c.SetupToken(); token != "" {
-				p.welcome(c.URL(), token)
-			}
-		})
+		if token := c.SetupToken(); token != "" {
+			p.welcome(c.URL(), token, o.Trial)
+			return
+		}
+		fmt.Fprintf(p.out, "The cell runs. Its page is %s\n", c.URL())
 	}
 	c, err := cell.Open(ctx, o)
 	if err != nil {
@@ -99,13 +99,25 @@ func (p *program) serve(ctx context.Context, o cell.Options) error {
 			}
 		}
 	}()
-	return c.Run(ctx)
+	err = c.Run(ctx)
+	if fields := config.FieldErrors(err); fields != nil {
+		document := filepath.Join(p.data, "config.json")
+		p.problems(document, fields)
+		fmt.Fprintf(p.err, "pic: correct it until pic check --data %s finds nothing, or put it back from a backup; "+
+			"the last file of %s has it under \"document\"\n", quoted(p.data), quoted(filepath.Join(p.data, "revisions")))
+		return errInvalid
+	}
+	return err
 }
 
 // welcome tells the owner how to set the cell up.
-func (p *program) welcome(url, token string) {
+func (p *program) welcome(url, token string, trial bool) {
 	fmt.Fprintf(p.out, "This cell is not set up yet. Open %s and give this token, which works once:\n\n    %s\n\n", url, token)
-	fmt.Fprintf(p.out, "Or stop it and run: pic setup --data %s\n", quoted(p.data))
+	setup := "pic setup"
+	if trial {
+		setup += " --trial"
+	}
+	fmt.Fprintf(p.out, "Or stop it and run: %s --data %s\n", setup, quoted(p.data))
 }
 
 // quoted makes s one word of a shell line.

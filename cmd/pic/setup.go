@@ -151,12 +151,17 @@ func (p *program) check(path string) error {
 		err = config.Resolve(d, cell.Environment()).Validate()
 	}
 	if fields := config.FieldErrors(err); fields != nil {
-		for _, f := range fields {
-			fmt.Fprintf(p.err, "pic: %s: %s\n", path, strings.TrimPrefix(f.Error(), ": "))
-		}
+		p.problems(path, fields)
 		return errSaid
 	} else if err != nil {
 		return err
 	}
 	return p.done("configuration OK")
+}
+
+// problems prints what is wrong in the document at path.
+func (p *program) problems(path string, fields []*config.FieldError) {
+	for _, f := range fields {
+		fmt.Fprintf(p.err, "pic: %s: %s\n", path, strings.TrimPrefix(f.Error(), ": "))
+	}
 }

@@ -41,9 +41,12 @@ var statusCommand = command{
 }
 
 // A quietError only sets the exit code: everything has been said.
-type quietError struct{}
+type quietError struct{ code int }
 
-var errSaid = &quietError{}
+var (
+	errSaid    = &quietError{exitFailed}
+	errInvalid = &quietError{exitRefused}
+)
 
 func (*quietError) Error() string { return "" }
 
