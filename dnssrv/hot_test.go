@@ -61,7 +61,7 @@ func sought(s *Server, b []byte, c client) (out []byte, hit bool) {
 func TestKeptAnswersAreTheOnesThatWouldBeMade(t *testing.T) {
 	s := warmed(t, 0)
 	r := rand.New(rand.NewPCG(1, 2))
-	askers := []string{"127.0.0.1", fromLAN, "10.80.0.9", "192.168.1.77", "203.0.113.5"}
+	askers := []string{"127.0.0.1", fromLAN, fromVPN, "192.168.1.77", "203.0.113.5"}
 	names := []string{"home.oak.home.arpa.", "oak.home.arpa.", "x.apps.oak.home.arpa.", "shop.oak.home.arpa.", "no.oak.home.arpa.", "www.example.net.", "x.sub.oak.home.arpa.", "1.1.168.192.in-addr.arpa.", "localhost.", "."}
 	types := []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSOA, dns.TypeNS, dns.TypeTXT, dns.TypePTR, dns.TypeMX, dns.TypeANY, dns.TypeAXFR, dns.TypeDS}
 	hits := 0
@@ -168,7 +168,7 @@ func TestAChangeIsSeenByTheNextQuery(t *testing.T) {
 		s.table.Store(compiled(t, d))
 		for range 3 {
 			out, _ := sought(s, b, from(fromLAN))
-			if !bytes.Contains(out, fmt.Appendf(nil, "\x00%c%cv%d", 2+len(fmt.Sprint(i))-0, 1+len(fmt.Sprint(i)), i)) {
+			if !bytes.Contains(out, fmt.Appendf(nil, "\x00%c%cv%d", 2+len(fmt.Sprint(i)), 1+len(fmt.Sprint(i)), i)) {
 				t.Errorf("change %d is not seen: %q", i, out)
 			}
 		}
@@ -218,4 +218,53 @@ func FuzzSighting(f *testing.F) {
 			t.Fatalf("got %x, want %x", got, want)
 		}
 	})
+}
+
+func TestWhoAsksFromTheVPNNeverGetsTheLoopbackAnswer(t *testing.T) {
+	s := warmed(t, 0)
+	b := packed(t, new(dns.Msg).SetQuestion("home.oak.home.arpa.", dns.TypeA))
+	seen := map[string]string{}
+	for range 3 {
+		for _, a := range []string{"127.0.0.1", fromVPN, fromLAN} {
+			out, _ := sought(s, b, from(a))
+			var m dns.Msg
+			if err := m.Unpack(out); err != nil || len(m.Answer) != 1 {
+				t.Fatalf("%s: %v %v", a, err, &m)
+			}
+			got := m.Answer[0].(*dns.A).A.String()
+			if seen[a] == "" {
+				seen[a] = got
+			}
+			if seen[a] != got || (got == "127.0.0.1") != (a == "127.0.0.1") {
+				t.Errorf("%s is told %s, before %s", a, got, seen[a])
+			}
+		}
+	}
+	if seen[fromVPN] == seen[fromLAN] {
+		t.Errorf("the VPN is told what the LAN is: %v", seen)
+	}
+	if s.hit(new(sighting), b, from("203.0.113.5")) != nil {
+		t.Error("a stranger is answered")
+	}
+}
+
+func TestAKeptAnswerIsNotSentToWhoTakesLess(t *testing.T) {
+	s := warmed(t, 0)
+	d := oak()
+	for i := range 20 {
+		d.DNS.Records = append(d.DNS.Records, config.Record{Name: "many", Type: "TXT", Value: fmt.Sprintf("%040d", i)})
+	}
+	s.table.Store(compiled(t, d))
+	for _, tt := range []struct {
+		size uint16
+		hit  bool
+	}{{1232, false}, {4096, true}, {512, false}, {1232, true}} {
+		m := new(dns.Msg).SetQuestion("many.oak.home.arpa.", dns.TypeTXT)
+		m.SetEdns0(tt.size, false)
+		out, hit := sought(s, packed(t, m), from(fromLAN))
+		var got dns.Msg
+		if err := got.Unpack(out); err != nil || hit != tt.hit || got.Truncated != (tt.size == 512) || len(out) > int(tt.size) {
+			t.Errorf("%d: hit %v, %d bytes, %v", tt.size, hit, len(out), err)
+		}
+	}
 }
