@@ -18,7 +18,8 @@ const maxAliases = 8
 // A client is who sent a message, and to which of our addresses.
 type client struct {
 	from, to netip.Addr
-	inside   bool // served without regard to the allowed prefixes
+	inside   bool      // served without regard to the allowed prefixes
+	seen     *sighting // where the answer may be kept; nil: nowhere
 }
 
 // A via says where an answer came from.
@@ -56,7 +57,11 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	}
 	r, how, rest := s.decide(t, &q, c)
 	if rest == nil {
-		return done(&q, r, how), nil
+		out = done(&q, r, how)
+		if c.seen != nil {
+			s.keep(c.seen, t, &q, r, how)
+		}
+		return out, nil
 	}
 	q.raw = append([]byte(nil), q.raw...) // b is somebody else's soon
 	q.asked = q.raw[:len(q.asked)]

@@ -21,7 +21,9 @@
 //   - EDNS(0) by RFC 6891 with 1232 bytes over UDP; TCP by RFC 7766, pipelined,
 //     with bounded connections. No message can make the process panic, or grow
 //     beyond its limits.
-//   - A change of zones touches no socket and fails no query.
+//   - A change of zones touches no socket and fails no query. Whole answers are
+//     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
+//     zones, names found out and upstreams that it was made of.
 //
 // It does not validate DNSSEC (AD is never set, DO and CD are passed on), sign,
 // transfer or update zones, recurse from the root, filter, or speak DoT, DoH or

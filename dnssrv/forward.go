@@ -102,12 +102,15 @@ func (f *forwarder) close() {
 
 // cached answers from the cache alone.
 func (f *forwarder) cached(q question) (reply, bool) {
-	a, age, ok := f.cache.get(q, time.Now())
+	now := time.Now()
+	a, age, ok := f.cache.get(q, now)
 	if !ok {
 		return reply{}, false
 	}
 	f.hits.Add(1)
-	return a.reply(age), true
+	r := a.reply(age)
+	r.born, r.age, r.life = now.Add(-age), age, a.life
+	return r, true
 }
 
 func (a *answer) reply(age time.Duration) reply {

@@ -2,6 +2,7 @@ package dnssrv
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -16,6 +17,9 @@ type reply struct {
 
 	counts [3]uint16 // of tail
 	ede    *ede
+
+	born      time.Time     // when tail came, where it is from the cache
+	age, life time.Duration // of tail, then
 }
 
 // An ede is an extended DNS error (RFC 8914), which says why in words.

@@ -47,6 +47,7 @@ func (s *Server) serveUDP(run context.Context, pc net.PacketConn) {
 
 func (s *Server) read(run context.Context, conn *datagram.Conn) {
 	p := datagram.NewPacket(maxQuery)
+	seen := new(sighting)
 	for pause := time.Millisecond; ; {
 		err := conn.Read(p)
 		switch {
@@ -60,7 +61,7 @@ func (s *Server) read(run context.Context, conn *datagram.Conn) {
 			pause = min(2*pause, time.Second)
 		default:
 			pause = time.Millisecond
-			s.datagram(run, conn, p)
+			s.datagram(run, conn, p, seen)
 		}
 	}
 }
@@ -75,10 +76,14 @@ func sleep(run context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *Server) datagram(run context.Context, conn *datagram.Conn, p *datagram.Packet) {
+func (s *Server) datagram(run context.Context, conn *datagram.Conn, p *datagram.Packet, seen *sighting) {
 	defer s.guard(p.From.Addr())
 	s.count.udp.Add(1)
-	c := client{from: p.From.Addr(), to: p.To}
+	c := client{from: p.From.Addr(), to: p.To, seen: seen}
+	if out := s.hit(seen, p.Data, c); out != nil {
+		s.send(conn, out, p)
+		return
+	}
 	out, later := s.respond(run, p.Data, c, datagramLimit)
 	if later == nil {
 		s.send(conn, out, p)

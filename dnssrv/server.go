@@ -32,6 +32,7 @@ type Server struct {
 	names func() *names.Snapshot
 
 	table   atomic.Pointer[table]
+	hot     atomic.Pointer[hot]
 	forward *forwarder
 	beyond  resolver // forward, unless somebody puts another in its place
 	count   counters
@@ -92,6 +93,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.serial = serial
 	s.table.Store(t)
 	s.forward.follow(t.upstreams)
+	s.hot.Store(nil) // what came of former upstreams meanwhile
 	for _, b := range swap.Added() {
 		s.log.Info("serving", "network", b.Net, "listen", b.LocalAddr())
 		switch {
@@ -135,5 +137,6 @@ func (s *Server) Run(ctx context.Context) error {
 // Flush forgets all answers of upstream resolvers.
 func (s *Server) Flush() {
 	s.forward.flush()
+	s.hot.Store(nil)
 	s.log.Info("cache flushed")
 }

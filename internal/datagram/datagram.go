@@ -72,6 +72,11 @@ type Packet struct {
 	iface uint32
 	buf   []byte
 	oob   [128]byte
+	// The control message of the last reply, and what it was for: most queries
+	// come to one address, and so their replies need no memory.
+	back   []byte
+	backTo netip.Addr
+	backIf uint32
 }
 
 // NewPacket returns a packet with room for size bytes; what is longer is cut,
@@ -155,7 +160,8 @@ func stamp(data []byte) time.Time {
 	return time.Time{}
 }
 
-// Reply sends b to whom p came from, from the address that p was sent to.
+// Reply sends b to whom p came from, from the address that p was sent to. Of
+// several calls with one p, each must wait for the one before.
 func (c *Conn) Reply(b []byte, p *Packet) error {
 	if c.udp == nil {
 		_, err := c.pc.WriteTo(b, net.UDPAddrFromAddrPort(p.From))
@@ -163,7 +169,10 @@ func (c *Conn) Reply(b []byte, p *Packet) error {
 	}
 	var oob []byte
 	if c.local.IsUnspecified() && p.To.IsValid() && !p.To.IsUnspecified() {
-		oob = source(p.To, p.iface)
+		if p.back == nil || p.backTo != p.To || p.backIf != p.iface {
+			p.back, p.backTo, p.backIf = source(p.To, p.iface), p.To, p.iface
+		}
+		oob = p.back
 	}
 	_, _, err := c.udp.WriteMsgUDPAddrPort(b, oob, p.From)
 	return err
