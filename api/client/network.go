@@ -33,6 +33,11 @@ func (c *Client) Leases(ctx context.Context) ([]wire.Lease, error) {
 	return call[[]wire.Lease](ctx, c, http.MethodGet, "/api/dhcp/leases", nil)
 }
 
+// Routing returns the routes of the proxy and how they are doing.
+func (c *Client) Routing(ctx context.Context) (wire.Routing, error) {
+	return call[wire.Routing](ctx, c, http.MethodGet, "/api/routing", nil)
+}
+
 // ReleaseLease forgets the lease of an address.
 func (c *Client) ReleaseLease(ctx context.Context, address string) error {
 	_, err := call[none](ctx, c, http.MethodDelete, at("/api/dhcp/leases/", address), nil)

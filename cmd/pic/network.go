@@ -43,6 +43,33 @@ var leaseCommand = command{name: "lease", words: []command{
 	},
 }}
 
+var routeCommand = command{name: "route", words: []command{
+	{
+		name: "ls", short: "List the routes of the proxy and whether their servers answer",
+		run: func(p *program, _ *flag.FlagSet) action {
+			return p.remote(func(ctx context.Context, cell *client.Client, _ []string) error {
+				all, err := cell.Routing(ctx)
+				switch {
+				case err != nil:
+					return err
+				case p.json:
+					return p.printJSON(all.Routes)
+				}
+				var rows [][]string
+				for _, r := range all.Routes {
+					state := "ok"
+					if !r.OK {
+						state = plain(r.Error, "")
+					}
+					rows = append(rows, []string{r.Host, r.Upstream, string(r.Access), fmt.Sprint(r.Requests), state})
+				}
+				p.table("HOST UPSTREAM ACCESS REQUESTS STATE", rows)
+				return nil
+			})
+		},
+	},
+}}
+
 var certCommand = command{name: "cert", words: []command{
 	{
 		name: "ls", short: "List the certificates that the cell issued",
