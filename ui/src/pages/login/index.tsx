@@ -65,7 +65,7 @@ export default function Login() {
 					{t(
 						"Password lost? An administrator sets a new one under Settings, or whoever has a terminal on the cell with",
 					)}{" "}
-					<code className="font-mono">{"pic reset-admin"}</code>
+					<code className="font-mono">{"pic user passwd NAME"}</code>
 				</p>
 			</div>
 		</main>
