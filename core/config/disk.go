@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,7 +141,7 @@ func (k disk) numbers() []int64 {
 }
 
 // boot reads the document in force and puts right what a crash left behind.
-func (k disk) boot(valid func(*Document) error) (*Document, error) {
+func (k disk) boot() (*Document, error) {
 	d, err := k.read()
 	if err != nil {
 		return nil, err
@@ -157,13 +158,14 @@ func (k disk) boot(valid func(*Document) error) (*Document, error) {
 			}
 		}
 	}
-	if d, err = k.revertArmed(d); err != nil {
-		return nil, err
-	}
-	if err := valid(d); err != nil {
-		return nil, fmt.Errorf("%s is not valid:\n%w", k.config(), err)
-	}
-	return d, nil
+	return k.revertArmed(d)
+}
+
+// accepted reports whether d is what a change once made, not what somebody wrote
+// by hand.
+func (k disk) accepted(d *Document) bool {
+	saved, err := k.document(d.Revision)
+	return err == nil && reflect.DeepEqual(saved, d)
 }
 
 // revertArmed goes back to the document before d if d still waited for its

@@ -383,3 +383,16 @@ func TestResolveKeepsTheChosenDocument(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A host that asks its own cell must not make the cell ask itself.
+func TestCellIsNotItsOwnUpstream(t *testing.T) {
+	d := oak()
+	d.Cell.Mode = Appliance
+	env := eth0("192.168.7.1/24")
+	for _, a := range []string{"127.0.0.1:53", "192.168.7.1:53", "192.168.7.254:53"} {
+		env.Resolvers = append(env.Resolvers, netip.MustParseAddrPort(a))
+	}
+	if up := Resolve(d, env).DNS.Upstreams; !slices.Equal(up, []string{"192.168.7.254:53"}) {
+		t.Errorf("asks %v", up)
+	}
+}
