@@ -48,7 +48,7 @@ func webFrom(d *config.Document) webConfig {
 type web struct {
 	log   *slog.Logger
 	set   *listen.Set
-	now   atomic.Pointer[webConfig] // in force
+	now   atomic.Pointer[webConfig]    // in force
 	front atomic.Pointer[http.Handler] // UI and API
 	rest  atomic.Pointer[http.Handler] // API alone
 	crowd crowd
