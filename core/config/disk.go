@@ -267,6 +267,18 @@ func (k disk) history(n int) ([]Revision, error) {
 	return out, nil
 }
 
+// largest is how many bytes a document may have: a hundred of them are kept, each
+// with what it changed.
+const largest = 4 << 20
+
+func small(d *Document) error {
+	b, err := json.Marshal(d)
+	if err == nil && len(b) > largest {
+		err = &FieldError{"", fmt.Sprintf("the whole document would have %d bytes; %d are allowed", len(b), largest)}
+	}
+	return err
+}
+
 func encode(v any) ([]byte, error) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	return append(b, '\n'), err

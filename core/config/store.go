@@ -165,6 +165,9 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 		return prev.chosen, nil
 	}
 	doc.Revision++
+	if err := small(doc); err != nil {
+		return nil, err
+	}
 	next := &current{doc, Resolve(doc, s.env)}
 	if err := next.resolved.Validate(); err != nil {
 		return nil, err

@@ -396,3 +396,16 @@ func TestCellIsNotItsOwnUpstream(t *testing.T) {
 		t.Errorf("asks %v", up)
 	}
 }
+
+func TestHugeDocumentIsRefused(t *testing.T) {
+	s, _ := newStore(t)
+	_, err := s.Change(t.Context(), Change{Edit: func(d *Document) error {
+		for range 5000 {
+			d.DNS.Records = append(d.DNS.Records, Record{Name: "x", Type: "TXT", Value: strings.Repeat("x", 1000)})
+		}
+		return nil
+	}})
+	if err == nil || !strings.Contains(err.Error(), "are allowed") || s.Current().Revision != 1 {
+		t.Errorf("got %v", err)
+	}
+}
