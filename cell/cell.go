@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"pic/api"
@@ -44,9 +45,11 @@ import (
 
 // Options say which cell to run and how.
 type Options struct {
-	Dir     string       // data folder
-	Log     slog.Handler // where log lines go besides the Logs page
-	Env     config.Env   // see [Environment]
+	Dir string       // data folder
+	Log slog.Handler // where log lines go besides the Logs page
+	Env config.Env   // see [Environment]
+	// Look, if set, finds out Env again while the cell runs; see [Environment].
+	Look    func() config.Env
 	Version api.Version
 	// Trial makes the wizard suggest a trial cell and answer on loopback only.
 	Trial bool
@@ -210,6 +213,17 @@ func (c *Cell) Run(ctx context.Context) error {
 		return err
 	}
 	defer socket.Close()
+
+	// From the moment that the cell is to stop, nothing is begun that it could not
+	// finish.
+	defer context.AfterFunc(ctx, h.store.Close)()
+	if c.Look != nil {
+		watch := newLookout(c.Look, h.store.Renew)
+		c.net.OnAddresses(watch.poke)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { watch.run(ctx, c.Env) })
+	}
 
 	c.log.Info("cell runs", "rev", h.store.Current().Revision, "dur", time.Since(c.started))
 	if c.Ready != nil {

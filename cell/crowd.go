@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"pic/internal/listen"
 )
 
 // Bounds of the connections to the web ports. A browser makes about six.
@@ -45,20 +47,19 @@ func (c *crowd) leave(a netip.Addr) {
 	}
 }
 
-// A portListener remembers what its port is for, and refuses connections that
-// are too many.
+// A portListener remembers which socket it is, for a change may give the same
+// socket another purpose, and refuses connections that are too many.
 type portListener struct {
 	net.Listener
-	crowd *crowd
-	role  string // "api", the path of a page, or empty for the UI
-	ui    uint16
+	crowd  *crowd
+	socket listen.Socket
 }
 
 // A portConn is a connection that leaves the crowd when it is closed.
 type portConn struct {
 	net.Conn
-	listener portListener
-	leave    func()
+	socket listen.Socket
+	leave  func()
 }
 
 func (l portListener) Accept() (net.Conn, error) {
@@ -76,7 +77,7 @@ func (l portListener) Accept() (net.Conn, error) {
 			// Event streams of devices that vanished must end some time.
 			_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3})
 		}
-		return portConn{c, l, sync.OnceFunc(func() { l.crowd.leave(a) })}, nil
+		return portConn{c, l.socket, sync.OnceFunc(func() { l.crowd.leave(a) })}, nil
 	}
 }
 

@@ -43,6 +43,9 @@ func (s storage) Problems() []service.Problem {
 		case "undo-failed":
 			p.Title = "A refused change could not be undone everywhere"
 			p.Fix = "Look for services that do not work, and restart them on the Services page."
+		case "not-valid":
+			p.Title = "The settings do not fit this host"
+			p.Fix = "Change the settings that it names, or give the host its address back."
 		default:
 			p.Title = "An unconfirmed change could not be undone"
 			p.Fix = "Undo it by hand: pick the revision before it in the timeline. The cell keeps trying."

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,14 +48,13 @@ func webFrom(d *config.Document) webConfig {
 type web struct {
 	log   *slog.Logger
 	set   *listen.Set
-	allow atomic.Pointer[[]netip.Prefix]
+	now   atomic.Pointer[webConfig]    // in force
 	front atomic.Pointer[http.Handler] // UI and API
 	rest  atomic.Pointer[http.Handler] // API alone
 	crowd crowd
 
 	mu     sync.Mutex
 	server *http.Server
-	conf   webConfig
 }
 
 func newWeb(log *slog.Logger, pool *listen.Pool) *web {
@@ -77,26 +77,14 @@ func (w *web) Apply(ctx context.Context, c webConfig) error {
 	if err != nil {
 		return err
 	}
-	w.allow.Store(&c.Allow)
+	w.now.Store(&c)
 	if w.server == nil {
 		w.server = w.newServer()
 	}
-	role := map[listen.Socket]string{}
-	for _, s := range c.API {
-		role[s] = "api"
-	}
-	for _, s := range c.Mail {
-		role[s] = "/email"
-	}
-	for _, s := range c.Files {
-		role[s] = "/files"
-	}
 	for _, b := range swap.Added() {
-		l := portListener{b.Listener, &w.crowd, role[b.Socket], c.UIPort}
-		go w.server.Serve(l) // ends when the set closes it
+		go w.server.Serve(portListener{b.Listener, &w.crowd, b.Socket}) // ends when the set closes it
 	}
 	swap.Commit()
-	w.conf = c
 	return nil
 }
 
@@ -109,7 +97,7 @@ func (w *web) newServer() *http.Server {
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if p, ok := c.(portConn); ok {
-				return context.WithValue(ctx, portKey{}, p.listener)
+				return context.WithValue(ctx, portKey{}, p.socket)
 			}
 			return ctx
 		},
@@ -136,25 +124,30 @@ func (w *web) Run(ctx context.Context) error {
 type portKey struct{}
 
 func (w *web) serve(rw http.ResponseWriter, r *http.Request) {
-	if !inside(*w.allow.Load(), r.RemoteAddr) {
+	c := w.now.Load()
+	if !inside(c.Allow, r.RemoteAddr) {
 		http.Error(rw, "This page is for the household's own network. Use the VPN, or add your network to network.allow.", http.StatusForbidden)
 		return
 	}
-	p, _ := r.Context().Value(portKey{}).(portListener)
-	h := w.front.Load()
-	switch p.role {
-	case "":
-	case "api":
-		h = w.rest.Load()
+	port, _ := r.Context().Value(portKey{}).(listen.Socket)
+	page := ""
+	switch {
+	case slices.Contains(c.API, port):
+		(*w.rest.Load()).ServeHTTP(rw, r)
+		return
+	case slices.Contains(c.Mail, port):
+		page = "/email"
+	case slices.Contains(c.Files, port):
+		page = "/files"
 	default:
-		host := r.Host
-		if name, _, err := net.SplitHostPort(r.Host); err == nil {
-			host = name
-		}
-		http.Redirect(rw, r, "http://"+net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(p.ui)))+p.role, http.StatusFound)
+		(*w.front.Load()).ServeHTTP(rw, r)
 		return
 	}
-	(*h).ServeHTTP(rw, r)
+	host := r.Host
+	if name, _, err := net.SplitHostPort(r.Host); err == nil {
+		host = name
+	}
+	http.Redirect(rw, r, "http://"+net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(c.UIPort)))+page, http.StatusFound)
 }
 
 // inside reports whether a remote address belongs to one of the networks.
@@ -177,7 +170,9 @@ func (w *web) Problems() []service.Problem { return nil }
 func (w *web) Sockets() []string { return w.set.Sockets() }
 
 func (w *web) Facts() []service.Fact {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return []service.Fact{{Name: "UI port", Value: fmt.Sprint(w.conf.UIPort)}}
+	c := w.now.Load()
+	if c == nil {
+		return nil
+	}
+	return []service.Fact{{Name: "UI port", Value: fmt.Sprint(c.UIPort)}}
 }

@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -355,27 +353,4 @@ func (v *virtualUDP) SetWriteDeadline(t time.Time) error {
 	defer v.wmu.Unlock()
 	v.writeDeadline = t
 	return nil
-}
-
-// hostNet is the ground in TUN mode: the addresses are the host's own.
-type hostNet struct{}
-
-func (hostNet) config() net.ListenConfig {
-	return net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) {
-			// The address may come up after us. Only one of them can succeed.
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
-		})
-	}}
-}
-
-func (h hostNet) listenTCP(a netip.AddrPort) (net.Listener, error) {
-	lc := h.config()
-	return lc.Listen(context.Background(), "tcp", a.String())
-}
-
-func (h hostNet) listenUDP(a netip.AddrPort) (net.PacketConn, error) {
-	lc := h.config()
-	return lc.ListenPacket(context.Background(), "udp", a.String())
 }

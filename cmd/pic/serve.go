@@ -41,7 +41,7 @@ var serveCommand = command{
 
 // options are what all commands that open the data folder say of themselves.
 func (p *program) options() cell.Options {
-	o := cell.Options{Dir: p.data, Env: cell.Environment()}
+	o := cell.Options{Dir: p.data, Env: cell.Environment(), Look: cell.Environment}
 	o.Version.Version, o.Version.Commit = version, built()
 	return o
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Difference is one place where two documents differ. Before or After is
@@ -123,8 +125,27 @@ func add(out *[]Difference, path string, a, b any) {
 	if bytes.Equal(d.Before, d.After) {
 		return
 	}
-	d.Text = path + " " + words(a, b)
+	d.Text = clip(path + " " + words(a, b))
 	*out = append(*out, d)
+}
+
+// clip makes one line of s that a list of lines has room for.
+func clip(s string) string {
+	const most = 300
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
 }
 
 func words(a, b any) string {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,7 +141,7 @@ func (k disk) numbers() []int64 {
 }
 
 // boot reads the document in force and puts right what a crash left behind.
-func (k disk) boot(valid func(*Document) error) (*Document, error) {
+func (k disk) boot() (*Document, error) {
 	d, err := k.read()
 	if err != nil {
 		return nil, err
@@ -157,13 +158,14 @@ func (k disk) boot(valid func(*Document) error) (*Document, error) {
 			}
 		}
 	}
-	if d, err = k.revertArmed(d); err != nil {
-		return nil, err
-	}
-	if err := valid(d); err != nil {
-		return nil, fmt.Errorf("%s is not valid:\n%w", k.config(), err)
-	}
-	return d, nil
+	return k.revertArmed(d)
+}
+
+// accepted reports whether d is what a change once made, not what somebody wrote
+// by hand.
+func (k disk) accepted(d *Document) bool {
+	saved, err := k.document(d.Revision)
+	return err == nil && reflect.DeepEqual(saved, d)
 }
 
 // revertArmed goes back to the document before d if d still waited for its
@@ -263,6 +265,18 @@ func (k disk) history(n int) ([]Revision, error) {
 		out = append(out, s.Revision)
 	}
 	return out, nil
+}
+
+// largest is how many bytes a document may have: a hundred of them are kept, each
+// with what it changed.
+const largest = 4 << 20
+
+func small(d *Document) error {
+	b, err := json.Marshal(d)
+	if err == nil && len(b) > largest {
+		err = &FieldError{"", fmt.Sprintf("the whole document would have %d bytes; %d are allowed", len(b), largest)}
+	}
+	return err
 }
 
 func encode(v any) ([]byte, error) {

@@ -71,7 +71,7 @@ func Resolve(d *Document, env Env) *Document {
 	port(&r.DNS.Port, env.Ports, "DNS_PORT", 53, 10053)
 	if r.DNS.Upstreams == nil {
 		for _, a := range env.Resolvers {
-			if c.Mode == Appliance && a.Addr().IsLoopback() {
+			if c.Mode == Appliance && (a.Addr().IsLoopback() || a.Addr() == r.Network.LAN.Address.Addr()) {
 				continue // that is this cell, or asks it
 			}
 			r.DNS.Upstreams = append(r.DNS.Upstreams, a.String())

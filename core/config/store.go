@@ -40,7 +40,7 @@ type current struct{ chosen, resolved *Document }
 
 // A Damage is something that went wrong beyond what Change could report.
 type Damage struct {
-	Code string // undo-failed, not-synced, revert-failed
+	Code string // undo-failed, not-synced, revert-failed, not-valid
 	Err  error
 	Time time.Time
 }
@@ -48,17 +48,28 @@ type Damage struct {
 // Open reads the document in dir. If a change was waiting for its confirmation
 // when the process ended, it is reverted. The error says what is wrong with the
 // document, or wraps [os.ErrNotExist] where there is none yet.
+//
+// A document that was in force before, and does not fit only since the host or
+// the program changed, is no error but a [Damage]: a household without its
+// uplink still wants its names and its mail.
 func Open(dir string, env Env, log *slog.Logger) (*Store, error) {
 	return open(disk{dir, faultfs.OS}, env, log)
 }
 
 func open(k disk, env Env, log *slog.Logger) (*Store, error) {
 	s := &Store{disk: k, env: env, log: log, around: func() func() { return func() {} }, watch: func(Revision) {}}
-	doc, err := s.disk.boot(func(d *Document) error { return Resolve(d, env).Validate() })
+	doc, err := s.disk.boot()
 	if err != nil {
 		return nil, err
 	}
-	s.cur.Store(&current{doc, Resolve(doc, env)})
+	now := &current{doc, Resolve(doc, env)}
+	if err := now.resolved.Validate(); err != nil {
+		if !s.disk.accepted(doc) {
+			return nil, fmt.Errorf("%s is not valid:\n%w", s.disk.config(), err)
+		}
+		s.hurt("not-valid", err)
+	}
+	s.cur.Store(now)
 	return s, nil
 }
 
@@ -154,6 +165,9 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 		return prev.chosen, nil
 	}
 	doc.Revision++
+	if err := small(doc); err != nil {
+		return nil, err
+	}
 	next := &current{doc, Resolve(doc, s.env)}
 	if err := next.resolved.Validate(); err != nil {
 		return nil, err
@@ -230,6 +244,39 @@ func (s *Store) undo(ctx context.Context, done []Unit, prev *Document) {
 func (s *Store) hurt(code string, err error) {
 	s.log.Error("document store is hurt", "code", code, "err", err)
 	s.damage.Store(&Damage{code, err, time.Now()})
+}
+
+// Renew makes the units follow the document on a host that has changed: with
+// other addresses or resolvers the defaults are others. It makes no revision. A
+// host that the document does not fit is a [Damage], and the units follow what
+// was in force before.
+func (s *Store) Renew(ctx context.Context, env Env) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || reflect.DeepEqual(s.env, env) {
+		return
+	}
+	s.env = env
+	prev := s.cur.Load()
+	next := &current{prev.chosen, Resolve(prev.chosen, env)}
+	err := next.resolved.Validate()
+	if d := s.Damage(); err == nil && d != nil && d.Code == "not-valid" {
+		s.damage.Store(nil)
+	} else if err != nil {
+		s.hurt("not-valid", err)
+		return
+	}
+	if reflect.DeepEqual(prev.resolved, next.resolved) {
+		return
+	}
+	s.cur.Store(next)
+	s.log.Info("the host changed", "lan", env.LAN.Name, "addr", env.LAN.Address)
+	defer s.around()()
+	for _, u := range s.units {
+		if err := u.Restore(ctx, next.resolved); err != nil {
+			s.log.Warn("unit does not follow the host", "unit", u.Name(), "err", err)
+		}
+	}
 }
 
 // Confirm makes the pending change final.

@@ -383,3 +383,29 @@ func TestResolveKeepsTheChosenDocument(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A host that asks its own cell must not make the cell ask itself.
+func TestCellIsNotItsOwnUpstream(t *testing.T) {
+	d := oak()
+	d.Cell.Mode = Appliance
+	env := eth0("192.168.7.1/24")
+	for _, a := range []string{"127.0.0.1:53", "192.168.7.1:53", "192.168.7.254:53"} {
+		env.Resolvers = append(env.Resolvers, netip.MustParseAddrPort(a))
+	}
+	if up := Resolve(d, env).DNS.Upstreams; !slices.Equal(up, []string{"192.168.7.254:53"}) {
+		t.Errorf("asks %v", up)
+	}
+}
+
+func TestHugeDocumentIsRefused(t *testing.T) {
+	s, _ := newStore(t)
+	_, err := s.Change(t.Context(), Change{Edit: func(d *Document) error {
+		for range 5000 {
+			d.DNS.Records = append(d.DNS.Records, Record{Name: "x", Type: "TXT", Value: strings.Repeat("x", 1000)})
+		}
+		return nil
+	}})
+	if err == nil || !strings.Contains(err.Error(), "are allowed") || s.Current().Revision != 1 {
+		t.Errorf("got %v", err)
+	}
+}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -75,7 +78,49 @@ func Decode(data []byte) (*Document, error) {
 	if dec.More() {
 		return nil, &FieldError{"", "there is more after the end of the document"}
 	}
+	// encoding/json takes PORT for port, and of both the last.
+	var t any
+	if err := json.Unmarshal(data, &t); err != nil {
+		return nil, decodeError("", err)
+	}
+	if err := spelled(t, reflect.TypeFor[Document](), ""); err != nil {
+		return nil, err
+	}
 	return d, nil
+}
+
+// spelled refuses keys that are the name of a field only but for their case.
+func spelled(t any, typ reflect.Type, path string) error {
+	switch t := t.(type) {
+	case []any:
+		if typ.Kind() != reflect.Slice {
+			return nil
+		}
+		for i, v := range t {
+			if err := spelled(v, typ.Elem(), path+strconv.Itoa(i)+"."); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		if typ.Kind() != reflect.Struct {
+			return nil
+		}
+		fields := map[string]reflect.Type{}
+		for f := range typ.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			fields[name] = f.Type
+		}
+		for _, key := range slices.Sorted(maps.Keys(t)) {
+			f, ok := fields[key]
+			if !ok {
+				return &FieldError{path + key, "there is no such setting; names are written as in the documentation"}
+			}
+			if err := spelled(t[key], f, path+key+"."); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func edit(d *Document, path string, last func(parent any, key string) (any, error)) error {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func garden() *Document {
@@ -54,6 +55,8 @@ func TestSetRefusesWhatIsNotThere(t *testing.T) {
 		"beyond list":  {"dns.records.7", `{}`, "the next one is 1"},
 		"below a leaf": {"cell.name.x", `1`, "nothing below"},
 		"bad address":  {"dns.listen", `["x"]`, ""},
+		"other case":   {"dns.PORT", `53`, "there is no such setting"},
+		"other case 2": {"peers.laptop", `{"publickey":"p","address":"10.64.0.9"}`, "there is no such setting"},
 		"everything":   {"", `{}`, "name a setting"},
 	} {
 		d := garden()
@@ -221,6 +224,18 @@ func TestDeleteOfAnUnknownSettingIsAnError(t *testing.T) {
 	for _, path := range []string{"ntp.enabled", "dns.port", "peers.laptop.split", "links"} {
 		if err := Delete(garden(), path); err != nil {
 			t.Errorf("%s, which is at its default: %v", path, err)
+		}
+	}
+}
+
+// The text ends in the timeline and on terminals, whatever the value holds.
+func TestTextOfADifferenceIsOneShortLine(t *testing.T) {
+	b := garden()
+	b.Users[0].Display = strings.Repeat("ü", 10000) + "\x1b[2J\n"
+	b.DNS.Records[0].Value = "x\x1b[2J\ny"
+	for _, d := range Diff(garden(), b) {
+		if len(d.Text) > 310 || strings.ContainsAny(d.Text, "\x1b\n") || !utf8.ValidString(d.Text) {
+			t.Errorf("text is %d bytes: %q", len(d.Text), d.Text)
 		}
 	}
 }

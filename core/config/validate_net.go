@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -175,22 +176,31 @@ func (d *Document) validatePorts(p *problems) {
 			}
 		}
 	}
+	// In the tunnel services keep their standard ports, unless a wildcard has them
+	// there already.
+	inTunnel := func(on *bool, path, nets string, addrs []netip.Addr, port, standard uint16) {
+		take(on, path, nets, addrs, port)
+		covered := port == standard && slices.ContainsFunc(addrs, netip.Addr.IsUnspecified)
+		if vpn := d.Tunnel(); !covered && len(vpn) > 0 {
+			take(on, path, nets, vpn, standard)
+		}
+	}
 	yes := true
 	any4 := []netip.Addr{netip.IPv6Unspecified()}
-	take(d.DNS.Enabled, "dns.port", "udp tcp", d.DNS.Listen, d.DNS.Port)
+	inTunnel(d.DNS.Enabled, "dns.port", "udp tcp", d.DNS.Listen, d.DNS.Port, 53)
 	take(d.DHCP.Enabled, "dhcp.port", "udp", any4, d.DHCP.Port)
-	take(d.NTP.Enabled, "ntp.port", "udp", d.NTP.Listen, d.NTP.Port)
+	inTunnel(d.NTP.Enabled, "ntp.port", "udp", d.NTP.Listen, d.NTP.Port, 123)
 	take(d.WireGuard.Enabled, "wireguard.port", "udp", any4, d.WireGuard.Port)
-	take(d.Mail.Enabled, "mail.smtpPort", "tcp", d.Mail.Listen, d.Mail.SMTPPort)
-	take(d.Mail.Enabled, "mail.submissionPort", "tcp", d.Mail.Listen, d.Mail.SubmissionPort)
-	take(d.Mail.Enabled, "mail.submissionsPort", "tcp", d.Mail.Listen, d.Mail.SubmissionsPort)
-	take(d.Mail.Enabled, "mail.imapPort", "tcp", d.Mail.Listen, d.Mail.IMAPPort)
+	inTunnel(d.Mail.Enabled, "mail.smtpPort", "tcp", d.Mail.Listen, d.Mail.SMTPPort, 25)
+	inTunnel(d.Mail.Enabled, "mail.submissionPort", "tcp", d.Mail.Listen, d.Mail.SubmissionPort, 587)
+	inTunnel(d.Mail.Enabled, "mail.submissionsPort", "tcp", d.Mail.Listen, d.Mail.SubmissionsPort, 465)
+	inTunnel(d.Mail.Enabled, "mail.imapPort", "tcp", d.Mail.Listen, d.Mail.IMAPPort, 993)
 	take(d.DAV.Enabled, "dav.caldavPort", "tcp", d.DAV.Listen, d.DAV.CalDAVPort)
 	take(d.DAV.Enabled, "dav.webdavPort", "tcp", d.DAV.Listen, d.DAV.WebDAVPort)
-	take(d.Proxy.Enabled, "proxy.httpPort", "tcp", d.Proxy.Listen, d.Proxy.HTTPPort)
-	take(d.Proxy.Enabled, "proxy.httpsPort", "tcp", d.Proxy.Listen, d.Proxy.HTTPSPort)
-	take(&yes, "web.uiPort", "tcp", d.Web.Listen, d.Web.UIPort)
+	inTunnel(d.Proxy.Enabled, "proxy.httpPort", "tcp", d.Proxy.Listen, d.Proxy.HTTPPort, 80)
+	inTunnel(d.Proxy.Enabled, "proxy.httpsPort", "tcp", d.Proxy.Listen, d.Proxy.HTTPSPort, 443)
+	inTunnel(&yes, "web.uiPort", "tcp", d.Web.Listen, d.Web.UIPort, d.Web.UIPort)
 	take(&yes, "web.apiPort", "tcp", []netip.Addr{loopback}, d.Web.APIPort)
-	take(&yes, "web.mailPort", "tcp", d.Web.Listen, d.Web.MailPort)
-	take(&yes, "web.filesPort", "tcp", d.Web.Listen, d.Web.FilesPort)
+	inTunnel(&yes, "web.mailPort", "tcp", d.Web.Listen, d.Web.MailPort, d.Web.MailPort)
+	inTunnel(&yes, "web.filesPort", "tcp", d.Web.Listen, d.Web.FilesPort, d.Web.FilesPort)
 }

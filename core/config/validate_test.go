@@ -50,6 +50,7 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 		"foreign name":     {func(d *Document) { d.CA.Names = []string{"www.example.org"} }, "ca.names", "below oak.home.arpa"},
 		"link overlaps":    {func(d *Document) { link(d, "elm", "elm.home.arpa", "10.9.9.128/25") }, "links.elm.subnets", "overlaps 10.9.9.0/24 of this cell"},
 		"link's domain":    {func(d *Document) { link(d, "elm", "x.oak.home.arpa", "10.70.0.0/24") }, "links.elm.domain", "clashes"},
+		"clash in VPN":     {func(d *Document) { d.Web.UIPort = 443 }, "web.uiPort", "taken by proxy.httpsPort"},
 		"4 in 6":           {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::ffff:127.0.0.1")} }, "dns.listen", "write an IPv4 address as such"},
 		"zone of lines":    {func(d *Document) { d.NTP.Listen = []netip.Addr{addr("fe80::1%a\nb")} }, "ntp.listen", "name of an interface"},
 		"endpoint lines":   {func(d *Document) { d.WireGuard.Endpoint = "fe80::1%a\nPostUp = x" }, "wireguard.endpoint", "host or host:port"},

@@ -1,6 +1,7 @@
 package datagram
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"pic/internal/nettest"
 )
@@ -38,19 +40,28 @@ func echo(t *testing.T, pc net.PacketConn) {
 // ask sends to addr on a connected socket, which takes replies from addr alone.
 func ask(t *testing.T, addr netip.AddrPort) string {
 	t.Helper()
-	c, err := net.Dial("udp", addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.Write([]byte("?"))
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	b := make([]byte, 64)
-	n, err := c.Read(b)
-	if err != nil {
-		t.Errorf("asked %v: %v", addr, err)
+	// More than once and from new sockets: what is sent to a new IPv6 address
+	// before its route is in place gets lost, and a connected socket keeps the
+	// route that it found.
+	for range 25 {
+		c, err := net.Dial("udp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write([]byte("?"))
+		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		n, err := c.Read(b)
+		c.Close()
+		if err == nil {
+			return string(b[:n])
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("asked %v: %v", addr, err)
+		}
 	}
-	return string(b[:n])
+	t.Errorf("asked %v: no answer", addr)
+	return ""
 }
 
 // lo2 gives the namespace a second address of each family.
@@ -65,6 +76,7 @@ func lo2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		addr.Flags = unix.IFA_F_NODAD // or it cannot be bound for a moment
 		if err := netlink.AddrAdd(lo, addr); err != nil && err.Error() != "file exists" {
 			t.Fatal(err)
 		}

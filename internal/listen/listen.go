@@ -63,6 +63,9 @@ type Bound struct {
 
 // A VPN listens on ports inside a tunnel that has no addresses on the host.
 // What it returns outlives restarts of the tunnel: it waits while there is none.
+// Where the tunnel's addresses are the host's after all, what it returns has a
+// method HostSocket() (syscall.RawConn, error), and an address that is taken is
+// tried once more with SO_REUSEPORT, so that it can replace a wildcard of ours.
 type VPN interface {
 	ListenTCP(addr netip.AddrPort) (net.Listener, error)
 	ListenUDP(addr netip.AddrPort) (net.PacketConn, error)

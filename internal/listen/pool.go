@@ -20,7 +20,8 @@ type Pool struct {
 
 	mu     sync.Mutex
 	held   map[Socket]*held
-	within int // how many Begins have not ended
+	tunnel map[Socket]Bound // through vpn
+	within int              // how many Begins have not ended
 }
 
 // A held is a host socket that the pool keeps a descriptor of, so that a second
@@ -33,7 +34,7 @@ type held struct {
 // NewPool returns a pool that listens in the tunnel through vpn; nil means that
 // the tunnel's addresses are the host's own.
 func NewPool(vpn VPN) *Pool {
-	return &Pool{vpn: vpn, held: map[Socket]*held{}}
+	return &Pool{vpn: vpn, held: map[Socket]*held{}, tunnel: map[Socket]Bound{}}
 }
 
 // Begin keeps every socket alive until the returned function is called, even if
@@ -59,11 +60,11 @@ func (p *Pool) Begin() (end func()) {
 
 // acquire opens s, or opens it once more where a set has it already.
 func (p *Pool) acquire(ctx context.Context, s Socket) (Bound, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if s.Scope == InTunnel && p.vpn != nil {
 		return p.inTunnel(s)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if h := p.held[s]; h != nil {
 		b, err := again(s, h.fd)
 		if err == nil {
@@ -92,9 +93,28 @@ func (p *Pool) acquire(ctx context.Context, s Socket) (Bound, error) {
 	return b, nil
 }
 
+// inTunnel listens through the VPN. On a TUN that is a socket of the host, which
+// our own wildcard on the same port may be in the way of.
 func (p *Pool) inTunnel(s Socket) (Bound, error) {
-	b := Bound{Socket: s}
-	var err error
+	b, err := p.throughVPN(s)
+	if errors.Is(err, unix.EADDRINUSE) {
+		if rivals := p.overlapping(s); len(rivals) > 0 {
+			err = rivals.share(1)
+			if err == nil {
+				b, err = p.throughVPN(s)
+			}
+			rivals.share(0)
+		}
+	}
+	if err != nil {
+		return Bound{}, explain(s, err)
+	}
+	p.tunnel[s] = b
+	return b, nil
+}
+
+func (p *Pool) throughVPN(s Socket) (b Bound, err error) {
+	b.Socket = s
 	switch s.Net {
 	case "tcp":
 		b.Listener, err = p.vpn.ListenTCP(s.Addr)
@@ -103,10 +123,7 @@ func (p *Pool) inTunnel(s Socket) (Bound, error) {
 	default:
 		err = net.UnknownNetworkError(s.Net)
 	}
-	if err != nil {
-		return Bound{}, fmt.Errorf("listen on %s: %w", s, err)
-	}
-	return b, nil
+	return b, err
 }
 
 // release lets go of one use of b.
@@ -114,6 +131,10 @@ func (p *Pool) release(b Bound) {
 	b.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if b.Scope == InTunnel && p.vpn != nil {
+		delete(p.tunnel, b.Socket)
+		return
+	}
 	h := p.held[b.Socket]
 	if h == nil {
 		return
@@ -129,24 +150,48 @@ func (p *Pool) drop(s Socket, h *held) {
 	delete(p.held, s)
 }
 
-// overlapping returns the descriptors of our own sockets that keep s from being
-// bound: those on the same port of a wildcard, or of any address if s is one.
-func (p *Pool) overlapping(s Socket) []int {
-	var fds []int
+// overlapping returns our own sockets that keep s from being bound: those on the
+// same port of a wildcard, or of any address if s is one.
+func (p *Pool) overlapping(s Socket) rivals {
+	var out rivals
+	meets := func(o Socket) bool {
+		return o.Net == s.Net && o.Addr.Port() == s.Addr.Port() && (o.Addr.Addr().IsUnspecified() || s.Addr.Addr().IsUnspecified())
+	}
 	for o, h := range p.held {
-		if o.Net != s.Net || o.Addr.Port() != s.Addr.Port() {
-			continue
-		}
-		if o.Addr.Addr().IsUnspecified() || s.Addr.Addr().IsUnspecified() {
-			fds = append(fds, h.fd)
+		if meets(o) {
+			out = append(out, func(on int) error { return unix.SetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, on) })
 		}
 	}
-	return fds
+	for o, b := range p.tunnel {
+		if !meets(o) {
+			continue
+		}
+		rc, err := b.raw()
+		if err != nil {
+			continue // in user space, and in nobody's way
+		}
+		out = append(out, func(on int) (err error) {
+			cerr := rc.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, on) })
+			return errors.Join(cerr, err)
+		})
+	}
+	return out
+}
+
+// rivals are sockets of ours that may share their port for a moment.
+type rivals []func(on int) error
+
+func (r rivals) share(on int) error {
+	var errs []error
+	for _, set := range r {
+		errs = append(errs, set(on))
+	}
+	return errors.Join(errs...)
 }
 
 // bind opens a new socket. It shares the port with rivals, which are ours and
 // about to be closed, and with nobody else.
-func bind(ctx context.Context, s Socket, rivals []int) (Bound, error) {
+func bind(ctx context.Context, s Socket, rivals rivals) (Bound, error) {
 	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		cerr := c.Control(func(fd uintptr) {
@@ -165,13 +210,14 @@ func bind(ctx context.Context, s Socket, rivals []int) (Bound, error) {
 		})
 		return errors.Join(cerr, err)
 	}}
-	for _, fd := range rivals {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-			return Bound{}, err
-		}
+	// From the moment that this has returned nobody may join, not even a second
+	// cell of the same user.
+	defer rivals.share(0)
+	err := rivals.share(1)
+	if err != nil {
+		return Bound{}, err
 	}
 	b := Bound{Socket: s}
-	var err error
 	switch s.Net {
 	case "tcp":
 		b.Listener, err = lc.Listen(ctx, s.Net, s.Addr.String())
@@ -183,14 +229,10 @@ func bind(ctx context.Context, s Socket, rivals []int) (Bound, error) {
 	if err != nil || len(rivals) == 0 {
 		return b, err
 	}
-	// From here on nobody may join, not even a second cell of the same user.
 	rc, err := b.raw()
 	if err != nil {
 		b.close()
 		return Bound{}, err
-	}
-	for _, fd := range rivals {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 0)
 	}
 	err = rc.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 0) })
 	return b, err
@@ -235,11 +277,15 @@ func (b Bound) raw() (syscall.RawConn, error) {
 	if b.Packet != nil {
 		c = b.Packet
 	}
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return nil, fmt.Errorf("%T has no descriptor", c)
+	switch c := c.(type) {
+	case syscall.Conn:
+		return c.SyscallConn()
+	case interface {
+		HostSocket() (syscall.RawConn, error)
+	}: // of a VPN that stands on the host
+		return c.HostSocket()
 	}
-	return sc.SyscallConn()
+	return nil, fmt.Errorf("%T has no descriptor", c)
 }
 
 func (b Bound) close() {
