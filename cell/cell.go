@@ -195,10 +195,13 @@ func (c *Cell) build() (*house, error) {
 // Run runs the cell until ctx ends.
 func (c *Cell) Run(ctx context.Context) error {
 	defer c.close()
+	answers := func() {}
 	if c.wizard != nil {
 		if err := c.wizard.run(ctx); err != nil || ctx.Err() != nil {
 			return err
 		}
+		answers = sync.OnceFunc(func() { close(c.wizard.runs) })
+		defer answers()
 	}
 	h, err := c.build()
 	if err != nil {
@@ -207,6 +210,7 @@ func (c *Cell) Run(ctx context.Context) error {
 	defer h.store.Close()
 	c.web.show(h.front, h.rest)
 	h.follow(ctx, c.pool)
+	answers()
 
 	socket, err := c.serveSocket(h.rest)
 	if err != nil {

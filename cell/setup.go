@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,10 +87,11 @@ type wizard struct {
 
 	mu   sync.Mutex
 	done chan struct{} // closed when the document is written
+	runs chan struct{} // closed when the cell that follows answers, or cannot
 }
 
 func newWizard(c *Cell) *wizard {
-	return &wizard{cell: c, token: rand.Text(), done: make(chan struct{})}
+	return &wizard{cell: c, token: rand.Text(), done: make(chan struct{}), runs: make(chan struct{})}
 }
 
 // SetupToken is the token that the wizard asks for; empty once the cell is set up.
@@ -171,6 +173,9 @@ func (w *wizard) Suggestion() wire.Suggestion {
 	return wire.Suggestion{Name: name, Domain: name + ".home.arpa", Mode: w.cell.mode()}
 }
 
+// handOver is how long the answer to the first run waits for the cell at most.
+const handOver = 15 * time.Second
+
 // Complete implements [api.Setup].
 func (w *wizard) Complete(ctx context.Context, s wire.Setup) error {
 	w.mu.Lock()
@@ -185,10 +190,16 @@ func (w *wizard) Complete(ctx context.Context, s wire.Setup) error {
 	err := w.cell.first(ctx, SetupOptions{
 		Name: s.Name, Domain: s.Domain, Mode: mode, Admin: s.Admin, Display: s.Display, Password: s.Password,
 	}, "setup")
-	if err == nil {
-		close(w.done)
+	if err != nil {
+		return err
 	}
-	return err
+	close(w.done)
+	// Whoever set the cell up goes on with it at once: not before it answers.
+	select {
+	case <-w.runs:
+	case <-time.After(handOver):
+	}
+	return nil
 }
 
 // none is the group before there is a document.
