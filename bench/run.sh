@@ -1,41 +1,58 @@
 #!/bin/sh
-# Measures the cell beside its peers, in turn, and writes docs/benchmarks.md. Peers are Debian's
-# packages; as root they are installed, without starting their daemons.
+# Measures the cell beside its peers and writes docs/benchmarks.md: bench/run.sh [FLAGS of bench]. The peers are
+# Debian's packages; as root they are installed, without starting their daemons. With -only NAMES the page goes to
+# standard output and the file stays as it is.
 set -eu
 cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
 PATH=$PATH:/usr/sbin:/sbin
-if ! command -v unbound >/dev/null && [ "$(id -u)" = 0 ]; then
-	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-	chmod 755 /usr/sbin/policy-rc.d
-	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends unbound >/dev/null
+
+# command package
+need='
+unbound unbound
+dnsmasq dnsmasq-base
+chronyd chrony
+nginx nginx
+caddy caddy
+wireguard-go wireguard-go
+wg wireguard-tools
+radicale radicale
+postfix postfix
+dovecot dovecot-core
+/usr/lib/dovecot/lmtp dovecot-lmtpd
+'
+missing=$(echo "$need" | while read -r cmd pkg; do
+	[ -z "$cmd" ] || command -v "$cmd" >/dev/null 2>&1 || echo "$pkg"
+done)
+missing=$(echo $missing)
+policy=
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"; [ -z "$policy" ] || rm -f "$policy"' EXIT
+trap 'exit 130' INT TERM
+if [ -n "$missing" ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		# No daemon of these packages may start on the machine.
+		if [ ! -e /usr/sbin/policy-rc.d ]; then
+			policy=/usr/sbin/policy-rc.d
+			printf '#!/bin/sh\nexit 101\n' >"$policy"
+			chmod 755 "$policy"
+		fi
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get update -qq
+		# shellcheck disable=SC2086
+		apt-get install -y -qq --no-install-recommends $missing >/dev/null
+		[ -z "$policy" ] || rm -f "$policy"
+		policy=
+	else
+		echo "left out for want of: $missing" >&2
+	fi
 fi
-out=docs/benchmarks.md
-{
-	echo '# How fast it is'
-	echo
-	echo 'Written by `make bench`, on one machine in one run; the cell and its peer take turns. Only ratios travel to'
-	echo 'other machines. Contests are added as services get their fast paths; what is slower than its peer is shown, too.'
-	echo
-	echo "$(date +%F), $(nproc) cores, Linux $(uname -r) $(uname -m), $(go version | cut -d' ' -f3)."
-	echo
-	echo '## Start and size'
-	echo
-	echo 'A trial cell with all services, from the start of the process to the first `ok` of `/health`.'
-	echo
-	echo '```'
-	bench/start.sh bin/pic
-	echo '```'
-	echo
-	echo '## DNS: answers from the own zone and from the cache, beside Unbound'
-	echo
-	echo 'UDP on loopback, 256 queries under way. The load runs on the same cores, so that the processor time for one answer'
-	echo 'is what can be relied on. Unbound has neither policy nor statistics switched on.'
-	echo
-	echo '```'
-	bench/dns.sh -rounds 4 -time 2s 2>/dev/null
-	echo '```'
-} >"$out.new"
-mv "$out.new" "$out"
-cat "$out"
+
+[ -x bin/pic ] || make -s build
+go build -trimpath -o "$tmp/bench" ./bench
+# What the cell is built with, as a program of its own.
+go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$tmp/wireguard-go" golang.zx2c4.com/wireguard
+out='-out docs/benchmarks.md'
+case " $* " in *' -only'* | *' --only'*) out= ;; esac
+# shellcheck disable=SC2086
+"$tmp/bench" -wireguard "$tmp/wireguard-go" $out "$@"

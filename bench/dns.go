@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"pic/core/config"
+)
+
+const nameCount = 1000 // of each kind
+
+// names compares name servers.
+func names() contest {
+	return contest{
+		name: "dns", title: "DNS: answers over UDP, beside Unbound and dnsmasq", packages: []string{"unbound", "dnsmasq-base"},
+		what: `A questions for 1000 names, 128 under way from four sockets, over loopback: names of the server's own data, and names
+that it asked one upstream for before, from its cache. Id, question, code and number of records are checked. The peers are
+as Debian configures them but for addresses and data: Unbound with one thread and its usual modules, without trust
+anchors; dnsmasq with a cache that holds all names. The cell also applies its policy and keeps its statistics.`,
+		run: namesRun,
+	}
+}
+
+func ownName(i int) string  { return fmt.Sprintf("h%03d.%s.", i, domain) }
+func farName(i int) string  { return fmt.Sprintf("www%03d.example.net.", i) }
+func ownValue(i int) string { return fmt.Sprintf("192.168.%d.%d", i/250, i%250+1) }
+
+func namesRun(ctx context.Context, l *lab) (string, error) {
+	up, err := l.upstream()
+	if err != nil {
+		return "", err
+	}
+	m := &match{unit: "answer", cpu: time.Microsecond, works: []string{"own names", "cached names"}}
+	own, far := questions(ownName), questions(farName)
+	add := func(name string, port uint16, open func(port uint16) (*process, error)) error {
+		return m.enter(name, func() (*rival, error) {
+			p, err := open(port)
+			if err != nil {
+				return nil, err
+			}
+			at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+			if err := p.wait(ctx, func() bool { return warm(at, own[:1]) == nil }); err != nil {
+				return nil, err
+			}
+			if err := errors.Join(warm(at, own), warm(at, far)); err != nil {
+				return nil, err
+			}
+			ask := func(qs [][]byte) job {
+				return func(ctx context.Context, mt *meter) error {
+					return flood(ctx, mt, at, func(i int) dialogue { return &lookup{qs: qs, next: i * len(qs) / sockets} })
+				}
+			}
+			return &rival{procs: []*process{p}, jobs: []job{ask(own), ask(far)}}, nil
+		})
+	}
+	err = add("pic", 10053, func(uint16) (*process, error) {
+		var records []config.Record
+		for i := range nameCount {
+			records = append(records, config.Record{Name: strings.TrimSuffix(ownName(i), "."+domain+"."), Type: "A", Value: ownValue(i)})
+		}
+		c, err := l.trial(ctx, map[string]any{"dns.records": records, "dns.upstreams": []string{up.String()}})
+		if err != nil {
+			return nil, err
+		}
+		return c.proc, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, peer := range []struct {
+		name string
+		open func(port uint16, up netip.AddrPort) (*process, error)
+	}{{"unbound", l.unbound}, {"dnsmasq", l.dnsmasq}} {
+		port, err := closedPort()
+		if err != nil {
+			return "", err
+		}
+		if err := add(peer.name, port, func(port uint16) (*process, error) { return peer.open(port, up) }); err != nil {
+			return "", err
+		}
+	}
+	return m.play(ctx, l)
+}
+
+// upstream answers every A question with an address to be kept for a day.
+func (l *lab) upstream() (netip.AddrPort, error) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+		a := new(dns.Msg).SetReply(r)
+		a.RecursionAvailable = true
+		if q := r.Question[0]; q.Qtype == dns.TypeA {
+			a.Answer = []dns.RR{&dns.A{
+				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 86400},
+				A:   net.IPv4(192, 0, 2, 1),
+			}}
+		}
+		_ = w.WriteMsg(a)
+	})}
+	go func() { _ = srv.ActivateAndServe() }()
+	l.atEnd(func() { _ = srv.Shutdown() })
+	return pc.LocalAddr().(*net.UDPAddr).AddrPort(), nil
+}
+
+func (l *lab) unbound(port uint16, up netip.AddrPort) (*process, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, `server:
+ interface: 127.0.0.1
+ port: %d
+ do-daemonize: no
+ use-syslog: no
+ logfile: ""
+ username: ""
+ chroot: ""
+ directory: %q
+ pidfile: ""
+ do-not-query-localhost: no
+ local-zone: "%s." static
+`, port, l.dir, domain)
+	for i := range nameCount {
+		fmt.Fprintf(&b, " local-data: \"%s 300 IN A %s\"\n", ownName(i), ownValue(i))
+	}
+	fmt.Fprintf(&b, "remote-control:\n control-enable: no\nforward-zone:\n name: \".\"\n forward-addr: %s@%d\n", up.Addr(), up.Port())
+	conf := filepath.Join(l.dir, "unbound.conf")
+	if err := os.WriteFile(conf, []byte(b.String()), 0o644); err != nil {
+		return nil, err
+	}
+	return l.start(nil, "unbound", "-d", "-c", conf)
+}
+
+func (l *lab) dnsmasq(port uint16, up netip.AddrPort) (*process, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "port=%d\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nserver=%s#%d\ncache-size=%d\nlocal=/%s/\n",
+		port, up.Addr(), up.Port(), 4*nameCount, domain)
+	for i := range nameCount {
+		fmt.Fprintf(&b, "host-record=%s,%s\n", strings.TrimSuffix(ownName(i), "."), ownValue(i))
+	}
+	conf := filepath.Join(l.dir, "dnsmasq.conf")
+	if err := os.WriteFile(conf, []byte(b.String()), 0o644); err != nil {
+		return nil, err
+	}
+	return l.start(nil, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--user=root", "--pid-file=")
+}
+
+// questions are A questions for the names, in no order.
+func questions(name func(int) string) [][]byte {
+	out := make([][]byte, nameCount)
+	for k, i := range rand.Perm(nameCount) {
+		b := []byte{0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0} // recursion desired, one question
+		for label := range strings.SplitSeq(strings.TrimSuffix(name(i), "."), ".") {
+			b = append(append(b, byte(len(label))), label...)
+		}
+		out[k] = append(b, 0, 0, 1, 0, 1)
+	}
+	return out
+}
+
+// warm asks each question until it is answered, three times at most.
+func warm(at netip.AddrPort, qs [][]byte) error {
+	c, err := net.Dial("udp", at.String())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	d := lookup{qs: qs}
+	buf := make([]byte, 2048)
+	for i := range qs {
+		q, _ := d.ask(nil, uint16(i))
+		for range 3 {
+			if err = d.once(c, q, buf); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("question %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// A lookup asks prepared questions in turn.
+type lookup struct {
+	qs   [][]byte
+	next int
+}
+
+// once asks and checks one question.
+func (d *lookup) once(c net.Conn, q, buf []byte) error {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := c.Write(q); err != nil {
+		return err
+	}
+	n, err := c.Read(buf)
+	if err != nil {
+		return err
+	}
+	return d.check(q, buf[:n])
+}
+
+func (d *lookup) ask(b []byte, id uint16) ([]byte, netip.Addr) {
+	b = append(b, d.qs[d.next%len(d.qs)]...)
+	d.next++
+	binary.BigEndian.PutUint16(b, id)
+	return b, netip.Addr{}
+}
+
+func (d *lookup) id(a []byte) (uint16, error) {
+	if len(a) < 12 {
+		return 0, errors.New("too short")
+	}
+	return binary.BigEndian.Uint16(a), nil
+}
+
+// check wants an answer without error that repeats the question and has one record.
+func (d *lookup) check(q, a []byte) error {
+	switch {
+	case len(a) < len(q) || !bytes.Equal(a[:2], q[:2]) || !bytes.Equal(a[12:len(q)], q[12:]):
+		return errors.New("to another question")
+	case a[2]&0x80 == 0 || a[3]&0xf != 0:
+		return fmt.Errorf("code %d", a[3]&0xf)
+	case binary.BigEndian.Uint16(a[6:]) != 1:
+		return fmt.Errorf("%d records", binary.BigEndian.Uint16(a[6:]))
+	}
+	return nil
+}
