@@ -75,6 +75,7 @@ type options struct {
 
 // run holds the contests and writes the page.
 func run(ctx context.Context, o options) error {
+	stopped := ctx
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	if err := furnish(); err != nil {
@@ -108,6 +109,9 @@ func run(ctx context.Context, o options) error {
 			text = wrap(fmt.Sprintf("Not measured in this run: %s.", oneLine(err))) + "\n"
 		}
 		page.WriteString(text)
+	}
+	if stopped.Err() != nil {
+		return errors.New("it was stopped; the page stays as it was")
 	}
 	if o.out == "" {
 		fmt.Print(page.String())
