@@ -149,7 +149,7 @@ func (c *Cell) build() (*house, error) {
 	var (
 		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
 		cert      = authority.GetCertificate
-		dns       = dnssrv.New(c.unit("dns"), c.pool, c.names.Snapshot)
+		dns       = dnssrv.New(c.dnsOptions(cert))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
 		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)

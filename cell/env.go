@@ -14,7 +14,7 @@ import (
 
 // ports are the names by which the environment overrides default ports.
 var ports = []string{
-	"DNS_PORT", "DHCP_PORT", "NTP_PORT", "WG_PORT", "API_PORT", "WEBUI_PORT", "HTTP_PORT", "HTTPS_PORT",
+	"DNS_PORT", "DOT_PORT", "DHCP_PORT", "NTP_PORT", "WG_PORT", "API_PORT", "WEBUI_PORT", "HTTP_PORT", "HTTPS_PORT",
 	"MAIL_SMTP_PORT", "MAIL_SUBMISSION_PORT", "MAIL_SUBMISSIONS_PORT", "MAIL_IMAP_PORT",
 	"RADICALE_PORT", "WEBDAV_PORT", "RAINLOOP_PORT", "FILEGATOR_PORT",
 }

@@ -53,12 +53,24 @@ type Config struct {
 	Mail      []string        // domains whose mail goes to the cell
 	Records   []config.Record // of the cell's zone
 	Zones     []config.Zone
-	Upstreams []string       // IP or IP:port
+	Upstreams []string       // see config.DNS.Upstreams
 	Allow     []netip.Prefix // who may ask
 	LAN       netip.Prefix   // the cell's address in its LAN
 	VPN       []netip.Prefix // subnets of the VPN
 	Tunnel    []netip.Addr   // the cell's addresses in its VPN
 	Loopback6 bool           // services answer on ::1 too
+
+	DNS    config.DNS // what the document says of all the rest, defaults filled in
+	People People     // who the clients of DNS.Filter are
+	NSID   string     // what the server calls itself (RFC 5001)
+}
+
+// People are the devices of the VPN and of the LAN that have names, so that
+// rules can be about them.
+type People struct {
+	Peers map[string][]netip.Addr // addresses of a device of the VPN
+	Owner map[string]string       // of a device of the VPN: the user
+	MACs  map[string]netip.Addr   // addresses given for good
 }
 
 // A Host is a device that the document names.
@@ -95,6 +107,9 @@ func From(d *config.Document) Config {
 		LAN:       d.Network.LAN.Address,
 		Tunnel:    tunnel,
 		Loopback6: six(d.DNS.Listen) && six(d.Proxy.Listen),
+		DNS:       d.DNS,
+		NSID:      d.Cell.Name,
+		People:    people(d),
 	}
 	for _, network := range []string{"udp", "tcp"} {
 		c.Sockets = append(c.Sockets, listen.For(network, d.DNS.Listen, d.DNS.Port, tunnel, port)...)
@@ -129,6 +144,22 @@ func From(d *config.Document) Config {
 			Service{"_carddavs._tcp", "dav", d.Proxy.HTTPSPort, 443, "/dav/"})
 	}
 	return c
+}
+
+func people(d *config.Document) People {
+	p := People{Peers: map[string][]netip.Addr{}, Owner: map[string]string{}, MACs: map[string]netip.Addr{}}
+	for _, peer := range d.Peers {
+		for _, a := range []netip.Addr{peer.Address, peer.Address6} {
+			if a.IsValid() {
+				p.Peers[peer.Name] = append(p.Peers[peer.Name], a)
+			}
+		}
+		p.Owner[peer.Name] = peer.Owner
+	}
+	for _, r := range d.DHCP.Reservations {
+		p.MACs[r.MAC] = r.Address
+	}
+	return p
 }
 
 func peer(p config.Peer, domain string) Host {

@@ -22,7 +22,7 @@ import (
 // answer of an upstream for www.example.net.
 func warmed(t testing.TB, age time.Duration) *Server {
 	t.Helper()
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
 	s.table.Store(compiled(t, oak()))
 	q := question{name: mustName("www.example.net."), typ: dns.TypeA}
 	for _, q.do = range []bool{false, true} {

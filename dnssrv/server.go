@@ -2,13 +2,16 @@ package dnssrv
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
 	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"pic/core/config"
 	"pic/core/names"
 	"pic/internal/listen"
 )
@@ -27,6 +30,7 @@ type resolver interface {
 // A Server answers DNS queries. Use [New]. Its methods may be called from any
 // goroutine, but for Check, Apply and Run, whose order [service.Server] says.
 type Server struct {
+	opt   Options
 	log   *slog.Logger
 	set   *listen.Set
 	names func() *names.Snapshot
@@ -46,11 +50,32 @@ type Server struct {
 	conns  conns
 }
 
-// New returns a server that serves nothing until the first Apply. It listens in
-// pool and looks names that were found out up in what snapshot returns, which
-// may be nil.
-func New(log *slog.Logger, pool *listen.Pool, snapshot func() *names.Snapshot) *Server {
-	s := &Server{log: log, set: pool.Set(), names: snapshot, forward: newForwarder()}
+// Options are what a Server stands on. Log and Pool are required; without the
+// others the server does less.
+type Options struct {
+	Log  *slog.Logger
+	Pool *listen.Pool
+	// Names returns the names found out.
+	Names func() *names.Snapshot
+	// Dir is the folder of what the server keeps: copies of lists, keys and
+	// changes of zones, the query log. It need not exist.
+	Dir string
+	// Secret returns a secret of the document.
+	Secret func(config.Secret) ([]byte, error)
+	// Seal and Unseal guard keys that the server makes itself.
+	Seal   func(context string, plain []byte) []byte
+	Unseal func(context string, sealed []byte) ([]byte, error)
+	// Certificate is what encrypted listeners show.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// MAC returns the hardware address of a neighbour, as aa:bb:cc:dd:ee:ff.
+	MAC func(netip.Addr) string
+	// Dial connects through the VPN alone.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// New returns a server that serves nothing until the first Apply.
+func New(o Options) *Server {
+	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder()}
 	s.beyond = s.forward
 	s.waiting.by = map[addr]int{}
 	s.conns.open = map[net.Conn]addr{}

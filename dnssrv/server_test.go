@@ -54,7 +54,7 @@ func conf(d *config.Document) Config {
 // start runs a server of c until the test ends.
 func start(t testing.TB, c Config, snap *names.Snapshot) *Server {
 	t.Helper()
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), func() *names.Snapshot { return snap })
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Names: func() *names.Snapshot { return snap }})
 	if err := s.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestARefusedChangeKeepsServing(t *testing.T) {
 
 func TestRunsAgainAfterRunEnded(t *testing.T) {
 	up := source(t, world)
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
 	for i := range 3 {
 		if err := s.Apply(t.Context(), conf(lab(up.addr))); err != nil {
 			t.Fatal(err)

@@ -112,7 +112,7 @@ func FuzzRespond(f *testing.F) {
 	for _, b := range seeds(f) {
 		f.Add(b)
 	}
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
 	s.beyond = echo{}
 	s.table.Store(compiled(f, oak()))
 	c := client{from: netip.MustParseAddr(fromLAN), to: netip.MustParseAddr("192.168.1.1")}
@@ -228,13 +228,13 @@ type recorder struct {
 func (r *recorder) WriteMsg(m *dns.Msg) error { r.msg = m; return nil }
 
 func BenchmarkOwnName(b *testing.B) {
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
 	s.table.Store(compiled(b, oak()))
 	benchmark(b, s, "nas.oak.home.arpa.")
 }
 
 func BenchmarkCacheHit(b *testing.B) {
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
 	s.table.Store(compiled(b, oak()))
 	q := question{name: mustName("www.example.net"), typ: dns.TypeA}
 	m := new(dns.Msg)

@@ -369,7 +369,7 @@ func TestOffIsAnEmptyConfig(t *testing.T) {
 	if c := From(d); c.Sockets != nil || c.Domain != "" {
 		t.Errorf("got %v", c)
 	}
-	s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
 	if err := errors.Join(s.Check(context.Background(), Config{}), s.Apply(context.Background(), Config{})); err != nil {
 		t.Error(err)
 	}

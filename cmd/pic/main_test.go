@@ -45,7 +45,7 @@ func ports(env *testscript.Env) error {
 	env.Setenv("PIC_DATA", env.WorkDir+"/data")
 	given := map[int]bool{}
 	for _, name := range []string{
-		"DNS_PORT", "NTP_PORT", "WG_PORT", "API_PORT", "WEBUI_PORT", "HTTP_PORT", "HTTPS_PORT", "MAIL_SMTP_PORT", "MAIL_SUBMISSION_PORT",
+		"DNS_PORT", "DOT_PORT", "NTP_PORT", "WG_PORT", "API_PORT", "WEBUI_PORT", "HTTP_PORT", "HTTPS_PORT", "MAIL_SMTP_PORT", "MAIL_SUBMISSION_PORT",
 		"MAIL_SUBMISSIONS_PORT", "MAIL_IMAP_PORT", "RADICALE_PORT", "WEBDAV_PORT", "RAINLOOP_PORT", "FILEGATOR_PORT",
 	} {
 		port, err := free()

@@ -11,11 +11,7 @@ func (d *Document) Clone() *Document {
 	c.Cell.Listen = slices.Clone(d.Cell.Listen)
 	c.Network.Allow = slices.Clone(d.Network.Allow)
 
-	c.DNS.Enabled = copied(d.DNS.Enabled)
-	c.DNS.Listen = slices.Clone(d.DNS.Listen)
-	c.DNS.Upstreams = slices.Clone(d.DNS.Upstreams)
-	c.DNS.Records = slices.Clone(d.DNS.Records)
-	c.DNS.Zones = each(d.DNS.Zones, func(z *Zone) { z.Records = slices.Clone(z.Records) })
+	c.DNS = d.DNS.clone()
 
 	c.DHCP.Enabled = copied(d.DHCP.Enabled)
 	c.DHCP.DNS = slices.Clone(d.DHCP.DNS)
@@ -48,6 +44,52 @@ func (d *Document) Clone() *Document {
 	})
 	c.Web.Listen = slices.Clone(d.Web.Listen)
 	return &c
+}
+
+func (d DNS) clone() DNS {
+	c := d
+	c.Enabled, c.TLS, c.HTTPS, c.Rebind = copied(d.Enabled), copied(d.TLS), copied(d.HTTPS), copied(d.Rebind)
+	c.Rate, c.Responses = copied(d.Rate), copied(d.Responses)
+	c.Listen = slices.Clone(d.Listen)
+	c.Upstreams = slices.Clone(d.Upstreams)
+	c.Forwards = each(d.Forwards, func(f *Forward) { f.Upstreams = slices.Clone(f.Upstreams) })
+	c.Anchors = slices.Clone(d.Anchors)
+	c.Private = slices.Clone(d.Private)
+	c.Records = slices.Clone(d.Records)
+	c.Own = d.Own.clone()
+	c.Zones = each(d.Zones, func(z *Zone) {
+		z.Records = slices.Clone(z.Records)
+		z.Options = z.Options.clone()
+		z.Primaries = slices.Clone(z.Primaries)
+	})
+	c.Keys = slices.Clone(d.Keys)
+	c.Filter = d.Filter.clone()
+	c.Log.Enabled = copied(d.Log.Enabled)
+	return c
+}
+
+func (o ZoneOptions) clone() ZoneOptions {
+	c := o
+	c.Secondaries = slices.Clone(o.Secondaries)
+	c.Updates = each(o.Updates, func(u *Update) { u.Names, u.Types = slices.Clone(u.Names), slices.Clone(u.Types) })
+	return c
+}
+
+func (f Filter) clone() Filter {
+	c := f
+	c.Enabled = copied(f.Enabled)
+	c.Lists = slices.Clone(f.Lists)
+	c.Rules = slices.Clone(f.Rules)
+	c.Rewrites = slices.Clone(f.Rewrites)
+	c.Services = slices.Clone(f.Services)
+	c.Groups = each(f.Groups, func(g *Group) {
+		g.Lists, g.Rules, g.Services = slices.Clone(g.Lists), slices.Clone(g.Rules), slices.Clone(g.Services)
+		g.Rewrites = slices.Clone(g.Rewrites)
+		g.SafeSearch = copied(g.SafeSearch)
+		g.Schedules = each(g.Schedules, func(s *Schedule) { s.Days, s.Services = slices.Clone(s.Days), slices.Clone(s.Services) })
+	})
+	c.Clients = each(f.Clients, func(c *Client) { c.IDs, c.Groups = slices.Clone(c.IDs), slices.Clone(c.Groups) })
+	return c
 }
 
 func copied[T any](p *T) *T {

@@ -80,30 +80,6 @@ type Interface struct {
 	Address netip.Prefix `json:"address,omitzero"` // such as 192.168.1.1/24
 }
 
-// DNS configures dnssrv.
-type DNS struct {
-	Enabled   *bool        `json:"enabled,omitempty"` // default: on
-	Listen    []netip.Addr `json:"listen,omitempty"`
-	Port      uint16       `json:"port,omitempty"`      // default: 53, trial 10053
-	Upstreams []string     `json:"upstreams,omitempty"` // host:port; default: those of resolv.conf
-	Records   []Record     `json:"records,omitempty"`   // added to the cell's own zone
-	Zones     []Zone       `json:"zones,omitempty"`     // further zones that the cell answers for
-}
-
-// A Zone is a domain that the cell answers for besides its own.
-type Zone struct {
-	Name    string   `json:"name"` // such as example.home.arpa
-	Records []Record `json:"records,omitempty"`
-}
-
-// A Record is one DNS record in presentation format.
-type Record struct {
-	Name  string `json:"name"` // relative to the zone; @ is the zone itself
-	Type  string `json:"type"` // A, AAAA, CNAME, TXT, MX, SRV, CAA, NS, PTR
-	TTL   uint32 `json:"ttl,omitempty"`
-	Value string `json:"value"`
-}
-
 // DHCP configures dhcpsrv.
 type DHCP struct {
 	Enabled      *bool         `json:"enabled,omitempty"`   // default: off

@@ -66,17 +66,8 @@ func Resolve(d *Document, env Env) *Document {
 		}
 	}
 
-	on(&r.DNS.Enabled, true)
 	listen(&r.DNS.Listen)
-	port(&r.DNS.Port, env.Ports, "DNS_PORT", 53, 10053)
-	if r.DNS.Upstreams == nil {
-		for _, a := range env.Resolvers {
-			if c.Mode == Appliance && (a.Addr().IsLoopback() || a.Addr() == r.Network.LAN.Address.Addr()) {
-				continue // that is this cell, or asks it
-			}
-			r.DNS.Upstreams = append(r.DNS.Upstreams, a.String())
-		}
-	}
+	resolveDNS(r, env, on, port)
 
 	on(&r.NTP.Enabled, true)
 	listen(&r.NTP.Listen)

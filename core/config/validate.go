@@ -147,65 +147,6 @@ func (d *Document) validateNetwork(p *problems) {
 	}
 }
 
-func (d *Document) validateDNS(p *problems) {
-	p.few("dns.upstreams", len(d.DNS.Upstreams), 16)
-	for _, u := range d.DNS.Upstreams {
-		if !resolver(u) {
-			p.add("dns.upstreams", "%q is not an address of a resolver, such as 9.9.9.9 or 9.9.9.9:53", u)
-		}
-	}
-	p.few("dns.zones", len(d.DNS.Zones), 1000)
-	checkRecords(p, "dns.records", d.DNS.Records)
-	seen := map[string]bool{d.Cell.Domain: true}
-	for i, z := range d.DNS.Zones {
-		path := at("dns.zones", i, z.Name)
-		switch {
-		case !Hostname(z.Name):
-			p.add(path+".name", "must be a domain in lower case, such as garden.home.arpa")
-		case seen[z.Name]:
-			p.add(path+".name", "the cell answers for %s already", z.Name)
-		}
-		seen[z.Name] = true
-		checkRecords(p, path+".records", z.Records)
-	}
-}
-
-// resolver reports whether s is an IP address, with or without a port.
-func resolver(s string) bool {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		var at netip.AddrPort
-		if at, err = netip.ParseAddrPort(s); at.Port() == 0 {
-			return false
-		}
-		a = at.Addr()
-	}
-	return err == nil && plain(a) && !a.IsUnspecified()
-}
-
-var recordTypes = []string{
-	"A", "AAAA", "CNAME", "TXT", "MX", "SRV", "CAA", "NS", "PTR", "HTTPS", "SVCB", "SSHFP", "TLSA",
-}
-
-func checkRecords(p *problems, path string, all []Record) {
-	p.few(path, len(all), 10000)
-	for i, r := range all {
-		at := fmt.Sprintf("%s.%d", path, i)
-		if r.Name == "" {
-			p.add(at+".name", "must not be empty; @ is the zone itself")
-		}
-		if !slices.Contains(recordTypes, r.Type) {
-			p.add(at+".type", "must be one of %s", strings.Join(recordTypes, ", "))
-		}
-		if r.Value == "" {
-			p.add(at+".value", "must not be empty")
-		}
-		if strings.ContainsAny(r.Name+r.Value, "\n\r\x00") {
-			p.add(at, "must be one line")
-		}
-	}
-}
-
 func (d *Document) validateDHCP(p *problems) {
 	h := d.DHCP
 	lan := d.Network.LAN.Address

@@ -188,6 +188,8 @@ func (d *Document) validatePorts(p *problems) {
 	yes := true
 	any4 := []netip.Addr{netip.IPv6Unspecified()}
 	inTunnel(d.DNS.Enabled, "dns.port", "udp tcp", d.DNS.Listen, d.DNS.Port, 53)
+	tls := On(d.DNS.Enabled) && On(d.DNS.TLS)
+	inTunnel(&tls, "dns.tlsPort", "udp tcp", d.DNS.Listen, d.DNS.TLSPort, 853)
 	take(d.DHCP.Enabled, "dhcp.port", "udp", any4, d.DHCP.Port)
 	inTunnel(d.NTP.Enabled, "ntp.port", "udp", d.NTP.Listen, d.NTP.Port, 123)
 	take(d.WireGuard.Enabled, "wireguard.port", "udp", any4, d.WireGuard.Port)

@@ -86,7 +86,7 @@ test("a risky change waits for a confirmation", async ({ page, cell }) => {
 		await page.getByRole("button", { name: "Apply" }).click()
 		await expect(waits.getByRole("timer")).toContainText(/\d+ s/)
 	}
-	const other = Number(cell.env.DOT_PORT)
+	const other = Number(cell.env.NTS_PORT)
 	await change(other)
 	await waits.getByRole("button", { name: "Undo now" }).click()
 	await expect(waits).toHaveCount(0)

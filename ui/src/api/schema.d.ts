@@ -918,6 +918,11 @@ export interface components {
             mode?: "trial" | "appliance";
             name: string;
         };
+        ConfigClient: {
+            groups?: string[];
+            ids: string[];
+            name: string;
+        };
         ConfigDAV: {
             /** Format: int32 */
             caldavPort?: number;
@@ -942,13 +947,61 @@ export interface components {
             router?: string;
         };
         ConfigDNS: {
+            anchors?: string[];
+            dns64?: string;
             enabled?: boolean;
+            filter?: components["schemas"]["ConfigFilter"];
+            forwards?: components["schemas"]["ConfigForward"][];
+            https?: boolean;
+            keys?: components["schemas"]["ConfigTSIGKey"][];
             listen?: string[];
+            log?: components["schemas"]["ConfigQueryLog"];
+            own?: components["schemas"]["ConfigZoneOptions"];
             /** Format: int32 */
             port?: number;
+            private?: string[];
+            /** Format: int64 */
+            rate?: number;
+            rebind?: boolean;
             records?: components["schemas"]["ConfigRecord"][];
+            /** Format: int64 */
+            responses?: number;
+            stale?: string;
+            tls?: boolean;
+            /** Format: int32 */
+            tlsPort?: number;
             upstreams?: string[];
+            validate?: string;
             zones?: components["schemas"]["ConfigZone"][];
+        };
+        ConfigFilter: {
+            answer?: string;
+            clients?: components["schemas"]["ConfigClient"][];
+            enabled?: boolean;
+            groups?: components["schemas"]["ConfigGroup"][];
+            lists?: components["schemas"]["ConfigList"][];
+            refresh?: string;
+            rewrites?: components["schemas"]["ConfigRewrite"][];
+            rules?: string[];
+            safeSearch?: boolean;
+            services?: string[];
+        };
+        ConfigForward: {
+            name: string;
+            tunnel?: boolean;
+            upstreams: string[];
+            validate?: boolean;
+        };
+        ConfigGroup: {
+            lists?: string[];
+            name: string;
+            off?: boolean;
+            rewrites?: components["schemas"]["ConfigRewrite"][];
+            rules?: string[];
+            safeSearch?: boolean;
+            schedules?: components["schemas"]["ConfigSchedule"][];
+            services?: string[];
+            unlogged?: boolean;
         };
         ConfigInterface: {
             address?: string;
@@ -962,6 +1015,12 @@ export interface components {
             name: string;
             publicKey: string;
             subnets: string[];
+        };
+        ConfigList: {
+            allow?: boolean;
+            disabled?: boolean;
+            name: string;
+            url: string;
         };
         ConfigMail: {
             aliases?: components["schemas"]["ConfigAlias"][];
@@ -985,6 +1044,10 @@ export interface components {
             /** Format: int32 */
             port?: number;
             sources?: string[];
+        };
+        ConfigNameServer: {
+            address: string;
+            key?: string;
         };
         ConfigNetwork: {
             allow?: string[];
@@ -1015,6 +1078,13 @@ export interface components {
             listen?: string[];
             routes?: components["schemas"]["ConfigRoute"][];
         };
+        ConfigQueryLog: {
+            anonymise?: boolean;
+            enabled?: boolean;
+            keep?: string;
+            /** Format: int64 */
+            maxSize?: number;
+        };
         ConfigRecord: {
             name: string;
             /** Format: int32 */
@@ -1028,12 +1098,32 @@ export interface components {
             mac: string;
             name: string;
         };
+        ConfigRewrite: {
+            domain: string;
+            value: string;
+        };
         ConfigRoute: {
             /** @enum {string} */
             access?: "lan" | "vpn" | "public";
             insecure?: boolean;
             name: string;
             upstream: string;
+        };
+        ConfigSchedule: {
+            days?: string[];
+            from: string;
+            services?: string[];
+            to: string;
+        };
+        ConfigTSIGKey: {
+            algorithm?: string;
+            name: string;
+            secret: string;
+        };
+        ConfigUpdate: {
+            key: string;
+            names: string[];
+            types?: string[];
         };
         ConfigUser: {
             disabled?: boolean;
@@ -1069,7 +1159,14 @@ export interface components {
         };
         ConfigZone: {
             name: string;
+            options?: components["schemas"]["ConfigZoneOptions"];
+            primaries?: components["schemas"]["ConfigNameServer"][];
             records?: components["schemas"]["ConfigRecord"][];
+        };
+        ConfigZoneOptions: {
+            secondaries?: components["schemas"]["ConfigNameServer"][];
+            sign?: boolean;
+            updates?: components["schemas"]["ConfigUpdate"][];
         };
         DHCP: {
             enabled: boolean;

@@ -1,0 +1,16 @@
+package cell
+
+import (
+	"crypto/tls"
+
+	"pic/dnssrv"
+)
+
+// dnsOptions ties the name server to what it needs of the others.
+func (c *Cell) dnsOptions(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) dnssrv.Options {
+	return dnssrv.Options{
+		Log: c.unit("dns"), Pool: c.pool, Names: c.names.Snapshot, Dir: c.dir.at("dns"),
+		Secret: c.vault.Get, Seal: c.vault.Seal, Unseal: c.vault.Unseal,
+		Certificate: cert,
+	}
+}
