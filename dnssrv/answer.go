@@ -15,12 +15,25 @@ import (
 // maxAliases bounds the CNAMEs that are followed from zone to zone.
 const maxAliases = 8
 
-// A client is who sent a message, and to which of our addresses.
+// A client is who sent a message, how, and to which of our addresses.
 type client struct {
 	from, to netip.Addr
+	proto    proto
+	id       string    // what it calls itself, in the path of DoH or the server name of TLS
 	inside   bool      // served without regard to the allowed prefixes
 	seen     *sighting // where the answer may be kept; nil: nowhere
 }
+
+// A proto is how a query travels.
+type proto uint8
+
+const (
+	overUDP proto = iota
+	overTCP
+	overTLS   // RFC 7858
+	overHTTPS // RFC 8484
+	overQUIC  // RFC 9250
+)
 
 // A via says where an answer came from.
 type via int
@@ -48,35 +61,35 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		}
 		return message(&q, reply{rcode: dns.RcodeRefused, ede: edeProhibited}, limit(&q)), nil
 	}
-	done := func(q *query, r reply, how via) []byte {
-		s.count.answered(r.rcode, how)
+	done := func(q *query, r reply) []byte {
+		s.count.answered(r.rcode, r.via)
 		return message(q, r, limit(q))
 	}
 	if err != nil {
-		return done(&q, reply{rcode: dns.RcodeFormatError}, viaZone), nil
+		return done(&q, reply{rcode: dns.RcodeFormatError}), nil
 	}
-	r, how, rest := s.decide(t, &q, c)
+	r, rest := s.decide(t, &q, c)
 	if rest == nil {
-		out = done(&q, r, how)
+		out = done(&q, r)
 		if c.seen != nil {
-			s.keep(c.seen, t, &q, r, how)
+			s.keep(c.seen, t, &q, r)
 		}
 		return out, nil
 	}
 	q.raw = append([]byte(nil), q.raw...) // b is somebody else's soon
 	q.asked = q.raw[:len(q.asked)]
-	return nil, func() []byte { return done(&q, rest(run), viaUpstream) }
+	return nil, func() []byte { return done(&q, rest(run)) }
 }
 
 // decide answers q from what is at hand; else it returns what is left to do.
-func (s *Server) decide(t *table, q *query, c client) (r reply, how via, rest func(context.Context) reply) {
+func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(context.Context) reply) {
 	if r, ok := refuse(q); ok {
-		return r, viaZone, nil
+		return r, nil
 	}
 	m := moment{table: t, who: t.conf.asker(c.from, c.to), snap: s.snapshot()}
 	r, last, ok := m.resolve(q)
 	if ok {
-		return r, viaZone, nil
+		return r, nil
 	}
 	if q.typ == dns.TypeANY {
 		owner := last.String()
@@ -84,19 +97,24 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, how via, rest fu
 			owner = q.presented()
 		}
 		r.answer = append(r.answer, minimal(owner)) // RFC 8482
-		return r, viaZone, nil
+		return r, nil
 	}
 	next := question{name: last, typ: q.typ, do: q.edns && q.do, cd: q.flags&flagCD != 0}
 	if got, ok := s.beyond.cached(next); ok {
-		return join(r, next, got), viaCache, nil
+		got.via = viaCache
+		return join(r, next, got), nil
 	}
 	if q.flags&flagRD == 0 {
 		if len(r.answer) > 0 {
-			return r, viaZone, nil
+			return r, nil
 		}
-		return reply{rcode: dns.RcodeRefused, ede: &ede{dns.ExtendedErrorCodeNotAuthoritative, ""}}, viaZone, nil
+		return reply{rcode: dns.RcodeRefused, ede: &ede{dns.ExtendedErrorCodeNotAuthoritative, ""}}, nil
 	}
-	return r, viaUpstream, func(run context.Context) reply { return join(r, next, s.beyond.resolve(run, next)) }
+	return r, func(run context.Context) reply {
+		got := s.beyond.resolve(run, next)
+		got.via = viaUpstream
+		return join(r, next, got)
+	}
 }
 
 func (s *Server) snapshot() *names.Snapshot {
@@ -173,7 +191,7 @@ func join(r reply, next question, got reply) reply {
 		return failure(edeInvalid)
 	}
 	return reply{
-		rcode: got.rcode, aa: r.aa, ede: got.ede,
+		rcode: got.rcode, aa: r.aa, ede: got.ede, via: got.via,
 		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: m.Ns,
 	}
 }
@@ -205,7 +223,7 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 		return Result{}, err
 	}
 	start := time.Now()
-	r, how, rest := s.decide(s.table.Load(), &q, client{from: from, inside: true})
+	r, rest := s.decide(s.table.Load(), &q, client{from: from, inside: true})
 	if rest != nil {
 		got := make(chan reply, 1)
 		go func() { got <- rest(context.WithoutCancel(ctx)) }() // others may have joined
@@ -221,7 +239,7 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 	}
 	out := Result{
 		Rcode: rcodeName(r.rcode), Authoritative: r.aa, Answer: lines(m.Answer), Authority: lines(m.Ns),
-		Source: [...]string{"zone", "cache", "upstream"}[how], Took: time.Since(start),
+		Source: [...]string{"zone", "cache", "upstream"}[r.via], Took: time.Since(start),
 	}
 	if r.ede != nil {
 		out.Reason = strings.TrimSuffix(dns.ExtendedErrorCodeToString[r.ede.code]+": "+r.ede.text, ": ")

@@ -30,8 +30,7 @@ const (
 // 1.64 to 1.22 times Unbound's. One system call to receive and one to send for
 // each message remain.
 type hot struct {
-	table *table
-	snap  *names.Snapshot
+	basis basis
 	seed  maphash.Seed
 	slots []atomic.Pointer[warm]
 
@@ -40,12 +39,21 @@ type hot struct {
 	hand  int // the slot that makes room next
 }
 
+// A basis is all that answers are made of at one moment. Two are the same where
+// all their parts are.
+type basis struct {
+	table *table
+	snap  *names.Snapshot
+}
+
+func (s *Server) basis() basis { return basis{s.table.Load(), s.snapshot()} }
+
 // A warm is a message that is kept. It never changes.
 type warm struct {
 	who  asker
 	key  string // see sighting.key
 	wire []byte // id 0, the question in lower case
-	how  via
+	via  via
 	code int // response code
 
 	ttls  []int     // where TTLs are that count down; none in answers of zones
@@ -56,8 +64,8 @@ type warm struct {
 
 func (w *warm) cost() int { return hotOverhead + len(w.key) + len(w.wire) + 8*len(w.ttls) }
 
-func newHot(t *table, snap *names.Snapshot) *hot {
-	return &hot{table: t, snap: snap, seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[warm], hotSets*hotWays)}
+func newHot(w basis) *hot {
+	return &hot{basis: w, seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[warm], hotSets*hotWays)}
 }
 
 // A sighting is a query as far as the kept messages tell queries apart. One is
@@ -120,14 +128,14 @@ func (s *sighting) read(b []byte) bool {
 	return true
 }
 
-// current returns what is kept for the table and the names of this moment.
+// current returns what is kept for the basis of this moment.
 func (s *Server) current() *hot {
-	t, snap := s.table.Load(), s.snapshot()
+	w := s.basis()
 	h := s.hot.Load()
-	if h != nil && h.table == t && h.snap == snap {
+	if h != nil && h.basis == w {
 		return h
 	}
-	fresh := newHot(t, snap)
+	fresh := newHot(w)
 	s.hot.CompareAndSwap(h, fresh) // who loses keeps for nobody, once
 	return fresh
 }
@@ -141,11 +149,11 @@ func (s *Server) hit(g *sighting, b []byte, c client) []byte {
 		return nil
 	}
 	h := s.current()
-	if !holds(h.table.conf.Allow, c.from) {
+	if !holds(h.basis.table.conf.Allow, c.from) {
 		return nil
 	}
 	g.hot = h
-	g.who = h.table.conf.asker(c.from, c.to)
+	g.who = h.basis.table.conf.asker(c.from, c.to)
 	g.set = int(maphash.Bytes(h.seed, g.key[:g.n])%hotSets) * hotWays
 	w := h.get(g)
 	if w == nil || len(w.wire) > g.size {
@@ -157,8 +165,8 @@ func (s *Server) hit(g *sighting, b []byte, c client) []byte {
 	}
 	copy(out, b[:2])
 	copy(out[headerLen:], b[headerLen:g.end])
-	s.count.answered(w.code, w.how)
-	if w.how == viaCache {
+	s.count.answered(w.code, w.via)
+	if w.via == viaCache {
 		s.forward.hits.Add(1)
 	}
 	return out
@@ -189,13 +197,13 @@ func (w *warm) age(out []byte) bool {
 }
 
 // keep takes in the reply r to q, which g saw. It may change the records of r.
-// The snapshot is compared once more, for r was made after g was.
-func (s *Server) keep(g *sighting, t *table, q *query, r reply, how via) {
+// The basis is compared once more, for r was made after g was.
+func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	h := g.hot
-	if h == nil || h.table != t || h.snap != s.snapshot() || how == viaUpstream {
+	if h == nil || h.basis.table != t || h.basis != s.basis() || r.via == viaUpstream {
 		return
 	}
-	if how == viaCache && r.born.IsZero() {
+	if r.via == viaCache && r.born.IsZero() {
 		return // made of parts that age each in its own way
 	}
 	small := *q
@@ -209,12 +217,12 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply, how via) {
 			rr.Header().Name = name
 		}
 	}
-	w := &warm{who: g.who, key: string(g.key[:g.n]), how: how, code: r.rcode}
+	w := &warm{who: g.who, key: string(g.key[:g.n]), via: r.via, code: r.rcode}
 	w.wire = message(&small, r, udpSize)
 	if binary.BigEndian.Uint16(w.wire[2:])&flagTC != 0 {
 		return
 	}
-	if how == viaCache {
+	if r.via == viaCache {
 		w.born, w.until, w.aged = r.born, r.born.Add(r.life), uint32(r.age/time.Second)
 		w.ttls = ttlsOf(w.wire, g.end)
 	}

@@ -178,7 +178,7 @@ func TestAChangeIsSeenByTheNextQuery(t *testing.T) {
 }
 
 func TestKeptAnswersStayWithinTheirBytes(t *testing.T) {
-	h := newHot(nil, nil)
+	h := newHot(basis{})
 	for i := range 20_000 {
 		h.put(i%hotSets*hotWays, &warm{key: fmt.Sprint(i), wire: make([]byte, udpSize)})
 	}

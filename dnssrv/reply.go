@@ -17,6 +17,7 @@ type reply struct {
 
 	counts [3]uint16 // of tail
 	ede    *ede
+	via    via // where it came from
 
 	born      time.Time     // when tail came, where it is from the cache
 	age, life time.Duration // of tail, then
