@@ -7,52 +7,6 @@ import (
 	"pic/core/config"
 )
 
-// DNS is the resolver and how it is doing.
-type DNS struct {
-	Enabled      bool              `json:"enabled"`
-	Zone         string            `json:"zone" doc:"The cell's own domain"`
-	Zones        []string          `json:"zones" doc:"Further domains that the cell answers for"`
-	Upstreams    []Upstream        `json:"upstreams"`
-	Stats        map[string]uint64 `json:"stats" doc:"Counts since the start: udp, tcp, local, cached, forwarded, refused, dropped"`
-	CacheEntries int               `json:"cacheEntries"`
-	CacheBytes   int               `json:"cacheBytes"`
-}
-
-// An Upstream is a resolver that the cell asks.
-type Upstream struct {
-	Address   string    `json:"address"`
-	OK        bool      `json:"ok"`
-	LatencyMs float64   `json:"latencyMs" doc:"Smoothed; 0 where it is not known"`
-	Asked     uint64    `json:"asked"`
-	Failed    uint64    `json:"failed"`
-	Error     string    `json:"error,omitempty"`
-	Answered  time.Time `json:"answered,omitzero" doc:"When it last answered"`
-}
-
-// A DNSRecord is one record that the cell answers with.
-type DNSRecord struct {
-	Zone   string `json:"zone,omitempty"`
-	Name   string `json:"name" doc:"Absolute, without the last dot"`
-	Type   string `json:"type"`
-	TTL    uint32 `json:"ttl" doc:"Seconds"`
-	Value  string `json:"value"`
-	Source string `json:"source,omitempty" doc:"Where the cell has it from"`
-	Asker  string `json:"asker,omitempty" doc:"Who gets it: host, lan, vpn; absent: everybody"`
-}
-
-// A DNSAnswer is what a client would be told.
-type DNSAnswer struct {
-	Name          string      `json:"name"`
-	Type          string      `json:"type"`
-	Rcode         string      `json:"rcode" example:"NOERROR"`
-	Authoritative bool        `json:"authoritative"`
-	Answers       []DNSRecord `json:"answers"`
-	Authority     []string    `json:"authority" doc:"In presentation format"`
-	Reason        string      `json:"reason,omitempty" doc:"Why it failed"`
-	Source        string      `json:"source" doc:"zone, cache or upstream"`
-	DurationMs    float64     `json:"durationMs"`
-}
-
 // NTP is the time server and what it compares its clock with.
 type NTP struct {
 	Enabled           bool         `json:"enabled"`

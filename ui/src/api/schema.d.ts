@@ -1187,16 +1187,30 @@ export interface components {
             used: number;
         };
         DNS: {
+            /**
+             * Format: int64
+             * @description Names of all lists together
+             */
+            blockedNames: number;
             /** Format: int64 */
             cacheBytes: number;
             /** Format: int64 */
             cacheEntries: number;
             enabled: boolean;
-            /** @description Counts since the start: udp, tcp, local, cached, forwarded, refused, dropped */
+            /** @description Block lists and rules are in force */
+            filtering: boolean;
+            /**
+             * Format: date-time
+             * @description Nothing is filtered until then
+             */
+            pausedUntil?: string;
+            /** @description Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited */
             stats: {
                 [key: string]: number;
             };
             upstreams: components["schemas"]["Upstream"][];
+            /** @description Answers of upstreams are checked by DNSSEC */
+            validating: boolean;
             /** @description The cell's own domain */
             zone: string;
             /** @description Further domains that the cell answers for */
@@ -1209,14 +1223,22 @@ export interface components {
             authority: string[];
             /** Format: double */
             durationMs: number;
+            /** @description The list that decided */
+            list?: string;
             name: string;
             /** @example NOERROR */
             rcode: string;
-            /** @description Why it failed */
+            /** @description Why it failed or was blocked */
             reason?: string;
-            /** @description zone, cache or upstream */
+            /** @description The rule that decided */
+            rule?: string;
+            /** @description Checked by DNSSEC */
+            secure: boolean;
+            /** @description zone, cache, upstream, stale or policy */
             source: string;
             type: string;
+            /** @description blocked, allowed or rewritten; absent: no rule is about it */
+            verdict?: string;
         };
         DNSRecord: {
             /** @description Who gets it: host, lan, vpn; absent: everybody */
@@ -1873,6 +1895,8 @@ export interface components {
             error?: string;
             /** Format: int64 */
             failed: number;
+            /** @description The domain that it alone is asked about; absent: all other names */
+            for?: string;
             /**
              * Format: double
              * @description Smoothed; 0 where it is not known
