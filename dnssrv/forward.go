@@ -28,6 +28,9 @@ const (
 // may be called from any goroutine.
 type forwarder struct {
 	cache *cache
+	// judge checks an answer, asked for with DO and CD, by its signatures; nil:
+	// nobody does. It may call fetch.
+	judge func(context.Context, question, *dns.Msg) verdict
 
 	ups  atomic.Pointer[[]*upstream]
 	sent atomic.Uint64 // questions that went upstream
