@@ -43,7 +43,8 @@ func NewGroup(log *slog.Logger, units ...Unit) *Group {
 }
 
 // Run runs all units until ctx ends, then stops them in reverse order, waiting
-// for each at most grace.
+// for each at most grace and for all of them at most twice that, so that the
+// process ends before somebody kills it.
 func (g *Group) Run(ctx context.Context, grace time.Duration) {
 	type run struct {
 		name string
@@ -62,12 +63,13 @@ func (g *Group) Run(ctx context.Context, grace time.Duration) {
 		}()
 	}
 	<-ctx.Done()
+	last := time.Now().Add(2 * grace)
 	for i := len(runs) - 1; i >= 0; i-- {
 		runs[i].stop()
 		select {
 		case <-runs[i].done:
-		case <-time.After(grace):
-			g.log.Error("unit did not stop in time", "unit", runs[i].name, "dur", grace)
+		case <-time.After(min(grace, time.Until(last))):
+			g.log.Error("unit did not stop in time", "unit", runs[i].name)
 		}
 	}
 }

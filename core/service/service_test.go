@@ -198,3 +198,36 @@ func TestOff(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A stuck server does not end when it should.
+type stuck struct {
+	fake
+	free chan struct{}
+}
+
+func (s *stuck) Run(ctx context.Context) error {
+	<-s.free
+	return ctx.Err()
+}
+
+func TestUnitsThatDoNotStopAreNotWaitedForOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		var units []Unit
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			u := Bind(name, &stuck{free: free}, port)
+			if err := u.Apply(t.Context(), doc(1)); err != nil {
+				t.Fatal(err)
+			}
+			units = append(units, u)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		start := time.Now()
+		NewGroup(slog.New(slog.DiscardHandler), units...).Run(ctx, 10*time.Second)
+		if took := time.Since(start); took != 20*time.Second {
+			t.Errorf("five units that do not stop held the process for %v; two graces are enough", took)
+		}
+		close(free)
+	})
+}
