@@ -25,7 +25,7 @@ func Get(d *Document, path string) (json.RawMessage, error) {
 	for _, key := range split(path) {
 		next, ok := child(t, key)
 		if !ok {
-			if mayHold(d, path) {
+			if _, inList := t.([]any); !inList && mayHold(d, path) {
 				return json.RawMessage("null"), nil
 			}
 			return nil, &FieldError{path, "there is no such setting"}
@@ -128,11 +128,14 @@ func edit(d *Document, path string, last func(parent any, key string) (any, erro
 	if len(keys) == 0 {
 		return &FieldError{path, "name a setting, such as dns.upstreams"}
 	}
+	if keys[0] == "revision" || keys[0] == "schema" {
+		return &FieldError{path, "is counted by the cell; it cannot be set"}
+	}
 	t, err := tree(d)
 	if err != nil {
 		return err
 	}
-	if t, err = descend(t, keys, path, last); err != nil {
+	if t, err = descend(t, reflect.TypeFor[Document](), keys, path, last); err != nil {
 		return err
 	}
 	data, err := json.Marshal(t)
@@ -151,39 +154,51 @@ func edit(d *Document, path string, last func(parent any, key string) (any, erro
 	return nil
 }
 
-func descend(t any, keys []string, path string, last func(any, string) (any, error)) (any, error) {
+func descend(t any, typ reflect.Type, keys []string, path string, last func(any, string) (any, error)) (any, error) {
+	inner := below(typ, keys[0])
 	if len(keys) == 1 {
 		return last(t, keys[0])
 	}
 	next, ok := child(t, keys[0])
 	if !ok {
 		if m, isMap := t.(map[string]any); isMap {
-			next, ok = container(keys[0]), true
+			next, ok = container(inner), true
 			m[keys[0]] = next
 		}
 	}
 	if !ok {
 		return nil, &FieldError{path, fmt.Sprintf("there is no %q", keys[0])}
 	}
-	next, err := descend(next, keys[1:], path, last)
+	next, err := descend(next, inner, keys[1:], path, last)
 	if err != nil {
 		return nil, err
 	}
 	return put(t, keys[0], next, path)
 }
 
+// below is the type of what key names within typ, nil where nothing can be.
+func below(typ reflect.Type, key string) reflect.Type {
+	switch {
+	case typ == nil:
+	case typ.Kind() == reflect.Slice:
+		return typ.Elem()
+	case typ.Kind() == reflect.Struct:
+		for f := range typ.Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name == key {
+				return f.Type
+			}
+		}
+	}
+	return nil
+}
+
 // container is what to make where a path leads through a field that is empty:
-// lists are omitted from JSON when they are.
-func container(key string) any {
-	if lists[key] {
+// lists and sections are left out of JSON when they are.
+func container(typ reflect.Type) any {
+	if typ != nil && typ.Kind() == reflect.Slice {
 		return []any{}
 	}
 	return map[string]any{}
-}
-
-var lists = map[string]bool{
-	"peers": true, "users": true, "links": true, "records": true, "zones": true, "reservations": true,
-	"aliases": true, "routes": true,
 }
 
 func put(parent any, key string, v any, path string) (any, error) {

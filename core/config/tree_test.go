@@ -31,6 +31,9 @@ func TestGetAndSetByPath(t *testing.T) {
 		"new element":     {"peers.phone", `{"publicKey":"p","address":"10.64.0.3"}`, `{"address":"10.64.0.3","name":"phone","publicKey":"p"}`},
 		"replaced":        {"peers.laptop", `{"publicKey":"p","address":"10.64.0.9"}`, `{"address":"10.64.0.9","name":"laptop","publicKey":"p"}`},
 		"into no list":    {"mail.aliases.info", `{"to":["alice"]}`, `{"name":"info","to":["alice"]}`},
+		"through options": {`dns.own.secondaries`, `[{"address":"192.0.2.53"}]`, `[{"address":"192.0.2.53"}]`},
+		"into no groups":  {"dns.filter.groups.kids", `{"off":true}`, `{"name":"kids","off":true}`},
+		"into no list 2":  {"dns.filter.lists.ads", `{"url":"https://example.org/ads"}`, `{"name":"ads","url":"https://example.org/ads"}`},
 		"duration":        {"dhcp.lease", `"1h30m0s"`, `"1h30m0s"`},
 		"prefix":          {"wireguard.subnet", `"10.9.8.0/24"`, `"10.9.8.0/24"`},
 	} {
@@ -46,6 +49,18 @@ func TestGetAndSetByPath(t *testing.T) {
 	}
 }
 
+func TestGetTellsWhatIsUnsetFromWhoIsUnknown(t *testing.T) {
+	d := garden()
+	if got, err := Get(d, "dns.validate"); err != nil || string(got) != "null" {
+		t.Errorf("a setting left open: got %s, %v; want null", got, err)
+	}
+	for _, path := range []string{"peers.nobody", "peers.nobody.split", "dns.records.7"} {
+		if got, err := Get(d, path); err == nil {
+			t.Errorf("%s: got %s, want an error", path, got)
+		}
+	}
+}
+
 func TestSetRefusesWhatIsNotThere(t *testing.T) {
 	for name, tt := range map[string]struct{ path, value, want string }{
 		"unknown":      {"dns.upstream", `[]`, "there is no setting"},
@@ -57,6 +72,8 @@ func TestSetRefusesWhatIsNotThere(t *testing.T) {
 		"bad address":  {"dns.listen", `["x"]`, ""},
 		"other case":   {"dns.PORT", `53`, "there is no such setting"},
 		"other case 2": {"peers.laptop", `{"publickey":"p","address":"10.64.0.9"}`, "there is no such setting"},
+		"revision":     {"revision", `99`, "cannot be set"},
+		"schema":       {"schema", `2`, "cannot be set"},
 		"everything":   {"", `{}`, "name a setting"},
 	} {
 		d := garden()
