@@ -71,7 +71,7 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	r, rest := s.decide(t, &q, c)
 	if rest == nil {
 		out = done(&q, r)
-		if c.seen != nil {
+		if c.seen != nil && q.typ != dns.TypeANY { // whose answer depends on the transport
 			s.keep(c.seen, t, &q, r)
 		}
 		return out, nil
@@ -86,7 +86,9 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 	if r, ok := refuse(q); ok {
 		return r, nil
 	}
-	m := moment{table: t, who: t.conf.asker(c.from, c.to), snap: s.snapshot()}
+	m := moment{
+		table: t, who: t.conf.asker(c.from, c.to), snap: s.snapshot(), do: q.edns && q.do, whole: c.proto != overUDP,
+	}
 	r, last, ok := m.resolve(q)
 	if ok {
 		return r, nil
@@ -153,13 +155,18 @@ func (m *moment) resolve(q *query) (r reply, last name, ok bool) {
 		}
 		if at == q.name {
 			r.aa = o.aa
+			owner := at.String()
 			for _, rr := range o.answer { // the owner in the case of the question
-				rr.Header().Name = q.presented()
+				if rr.Header().Name == owner {
+					rr.Header().Name = q.presented()
+				}
 			}
 		}
-		r.rcode, r.ns, r.extra = o.rcode, o.ns, o.extra
+		r.rcode, r.extra = o.rcode, o.extra
+		r.ns = append(r.ns[:len(r.ns):len(r.ns)], o.ns...) // those of aliases are proofs of wildcards
 		r.answer = append(r.answer, o.answer...)
 		if o.further == "" {
+			m.accompany(&r)
 			return r, at, true
 		}
 		at = o.further
@@ -192,7 +199,7 @@ func join(r reply, next question, got reply) reply {
 	}
 	return reply{
 		rcode: got.rcode, aa: r.aa, ede: got.ede, via: got.via,
-		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: m.Ns,
+		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: append(r.ns[:len(r.ns):len(r.ns)], m.Ns...),
 	}
 }
 

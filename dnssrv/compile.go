@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/core/config"
+	"pic/dnssrv/sign"
 )
 
 const (
@@ -18,14 +19,26 @@ const (
 	negativeTTL = 60
 )
 
+// A version is what a table is made of besides a Config.
+type version struct {
+	serial uint32                     // of every zone
+	ring   func(zone name) *sign.Ring // what signs a zone, nil for those that are not; nil: none is
+}
+
+// compile makes the table that c describes, signed by nobody.
+func compile(c Config, serial uint32) (*table, error) { return version{serial: serial}.compile(c) }
+
 // compile makes the table that c describes. The error joins all that is wrong,
 // each a [config.FieldError].
-func compile(c Config, serial uint32) (*table, error) {
+func (v version) compile(c Config) (*table, error) {
+	if v.ring == nil {
+		v.ring = func(name) *sign.Ring { return nil }
+	}
 	b := builder{
 		table: &table{
 			conf: c, zones: map[name]*zone{}, hosts: map[netip.Addr]string{}, elsewhere: map[name]bool{},
 		},
-		serial: serial,
+		version: v,
 	}
 	if c.Domain != "" {
 		b.build()
@@ -39,7 +52,7 @@ func compile(c Config, serial uint32) (*table, error) {
 
 type builder struct {
 	*table
-	serial uint32
+	version
 	domain name
 	errs   []error
 }
@@ -65,6 +78,12 @@ func (b *builder) build() {
 			}
 		}
 	}
+	b.together(b.zones[domain], b.conf.Records, "dns.records")
+	for i, z := range b.conf.Zones {
+		if n, err := parseName(z.Name); err == nil {
+			b.together(b.zones[n], z.Records, fmt.Sprintf("dns.zones.%d.records", i))
+		}
+	}
 	if len(b.errs) > 0 {
 		return
 	}
@@ -75,6 +94,12 @@ func (b *builder) build() {
 	b.mail()
 	for _, z := range b.zones {
 		b.finish(z)
+	}
+	for _, z := range b.zones {
+		b.delegate(z)
+	}
+	for _, z := range b.zones {
+		z.sort()
 	}
 }
 
@@ -101,6 +126,7 @@ func (b *builder) add(apex name) *zone {
 
 func (b *builder) own() {
 	z := b.add(b.domain)
+	z.kind = Own
 	for _, label := range []string{"lan", "vpn"} {
 		z.node(mustName(label + "." + b.domain.String())) // there even while empty
 	}
@@ -119,7 +145,10 @@ func (b *builder) further() {
 		case b.zones[n] != nil:
 			b.fail(path, "%s is there twice", z.Name)
 		default:
-			b.add(n)
+			b.add(n).kind = Document
+			if len(z.Primaries) > 0 {
+				b.zones[n].kind = Secondary
+			}
 		}
 	}
 }
@@ -129,7 +158,9 @@ func (b *builder) around() {
 	for _, p := range append([]netip.Prefix{b.conf.LAN}, b.conf.VPN...) {
 		if p.IsValid() {
 			for _, n := range reverseZones(p) {
-				b.add(n)
+				if z := b.add(n); z.kind == "" {
+					z.kind = Reverse
+				}
 			}
 		}
 	}
@@ -161,37 +192,6 @@ func (b *builder) lab() bool {
 		}
 	}
 	return false
-}
-
-// record adds a record of the document.
-func (b *builder) record(z *zone, r config.Record, path string) {
-	rr, ferr := parseRecord(r, z.apex, defaultTTL)
-	if ferr != nil {
-		b.fail(path+"."+ferr.Path, "%s", ferr.Problem)
-		return
-	}
-	n := mustName(rr.Header().Name)
-	typ := rr.Header().Rrtype
-	at := z.node(n)
-	switch {
-	case typ == dns.TypeCNAME && n == z.apex:
-		b.fail(path+".type", "the zone itself cannot be a CNAME; use A and AAAA records")
-		return
-	case typ == dns.TypeNS && strings.HasPrefix(string(n), "\x01*"):
-		b.fail(path+".type", "a wildcard cannot be delegated; delegate each name")
-		return
-	case typ == dns.TypeCNAME && !at.empty(), at.sets[dns.TypeCNAME] != nil:
-		b.fail(path+".name", "%s has a CNAME, and then may have no other record", r.Name)
-		return
-	}
-	for _, have := range at.sets[typ] {
-		if dns.IsDuplicate(have, rr) {
-			b.fail(path+".value", "%s has that %s record already", r.Name, typeName(typ))
-			return
-		}
-	}
-	b.set(z, rr)
-	b.list(z, rr, Record, "")
 }
 
 // set adds a record to the set that it belongs to, whose TTL is the least of
@@ -340,7 +340,7 @@ func (b *builder) service(z *zone, n name, v Service) {
 	}
 }
 
-// finish gives a zone its SOA, name server and place below the zone above it.
+// finish gives a zone its SOA, name server and keys.
 func (b *builder) finish(z *zone) {
 	b.set(z, z.soa)
 	if z.nodes[z.apex].sets[dns.TypeNS] == nil {
@@ -349,10 +349,32 @@ func (b *builder) finish(z *zone) {
 			Ns:  z.soa.Ns,
 		})
 	}
+	if z.ring = b.ring(z.apex); z.ring != nil {
+		for _, rr := range z.ring.Apex() {
+			b.set(z, dns.Copy(rr))
+		}
+	}
+}
+
+// delegate gives a zone its place in the zone above it: a delegation, so that
+// its names can be told from names that are not there, and who signs it.
+func (b *builder) delegate(z *zone) {
 	if z.apex == root {
 		return
 	}
-	if up := b.above(z.apex.parent()); up != nil {
-		up.node(z.apex)
+	up := b.above(z.apex.parent())
+	if up == nil {
+		return
+	}
+	at := up.node(z.apex)
+	if at.sets[dns.TypeNS] == nil {
+		for _, rr := range z.nodes[z.apex].sets[dns.TypeNS] {
+			b.set(up, dns.Copy(rr))
+		}
+	}
+	if z.ring != nil && at.sets[dns.TypeDS] == nil {
+		for _, rr := range z.ring.Anchors() {
+			b.set(up, dns.Copy(rr))
+		}
 	}
 }

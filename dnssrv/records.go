@@ -13,11 +13,36 @@ import (
 // maxTTL bounds what records of the document may ask for: a week.
 const maxTTL = 7 * 24 * 3600
 
-// kinds are the types that a record of the document may have.
+// maxRecord bounds one record, in bytes, so that it fits into a message with all
+// that goes with it.
+const maxRecord = 16 << 10
+
+// kinds are the types that a record of the document may have by name.
 var kinds = map[string]uint16{
-	"A": dns.TypeA, "AAAA": dns.TypeAAAA, "CNAME": dns.TypeCNAME, "TXT": dns.TypeTXT, "MX": dns.TypeMX,
-	"SRV": dns.TypeSRV, "CAA": dns.TypeCAA, "NS": dns.TypeNS, "PTR": dns.TypePTR,
+	"A": dns.TypeA, "AAAA": dns.TypeAAAA, "CNAME": dns.TypeCNAME, "DNAME": dns.TypeDNAME, "TXT": dns.TypeTXT,
+	"MX": dns.TypeMX, "SRV": dns.TypeSRV, "CAA": dns.TypeCAA, "NS": dns.TypeNS, "PTR": dns.TypePTR, "DS": dns.TypeDS,
 	"HTTPS": dns.TypeHTTPS, "SVCB": dns.TypeSVCB, "SSHFP": dns.TypeSSHFP, "TLSA": dns.TypeTLSA,
+	"NAPTR": dns.TypeNAPTR, "URI": dns.TypeURI, "LOC": dns.TypeLOC, "OPENPGPKEY": dns.TypeOPENPGPKEY, "SMIMEA": dns.TypeSMIMEA,
+}
+
+// kindOf returns the type that a record of the document has. Others than those
+// of kinds are written as TYPE and a number (RFC 3597 §5), but for those that the
+// server makes itself and those that are no data.
+func kindOf(s string) (uint16, bool) {
+	s = strings.ToUpper(s)
+	if typ, ok := kinds[s]; ok {
+		return typ, true
+	}
+	typ, ok := parseType(s)
+	if !ok || !strings.HasPrefix(s, "TYPE") || kinds[typeName(typ)] != 0 {
+		return 0, false
+	}
+	switch typ {
+	case dns.TypeNone, dns.TypeSOA, dns.TypeOPT, dns.TypeRRSIG, dns.TypeNSEC, dns.TypeDNSKEY, dns.TypeNSEC3, dns.TypeNSEC3PARAM,
+		dns.TypeCDS, dns.TypeCDNSKEY, dns.TypeSIG, dns.TypeNXT, dns.TypeKEY:
+		return 0, false
+	}
+	return typ, typ < 128 || typ > dns.TypeANY && typ != dns.TypeReserved
 }
 
 // parseRecord reads a record of the document. The error says what is wrong with
@@ -27,10 +52,11 @@ func parseRecord(r config.Record, zone name, ttl uint32) (dns.RR, *config.FieldE
 	if err != nil {
 		return nil, &config.FieldError{Path: "name", Problem: err.Error()}
 	}
-	typ, ok := kinds[strings.ToUpper(r.Type)]
+	typ, ok := kindOf(r.Type)
 	if !ok {
 		return nil, &config.FieldError{Path: "type", Problem: fmt.Sprintf(
-			"%q is not a type that a record can have; there are A, AAAA, CNAME, TXT, MX, SRV, CAA, NS, PTR, HTTPS, SVCB, SSHFP and TLSA", r.Type)}
+			"%q is not a type that a record can have; there are A, AAAA, CNAME, DNAME, TXT, MX, SRV, CAA, NS, PTR, DS, HTTPS, SVCB, SSHFP, TLSA, "+
+				"NAPTR, URI, LOC, OPENPGPKEY, SMIMEA, and any other as TYPE and its number", r.Type)}
 	}
 	if r.TTL > maxTTL {
 		return nil, &config.FieldError{Path: "ttl", Problem: fmt.Sprintf("at most %d seconds, a week", maxTTL)}
@@ -44,8 +70,8 @@ func parseRecord(r config.Record, zone name, ttl uint32) (dns.RR, *config.FieldE
 	}
 	*rr.Header() = dns.RR_Header{Name: owner.String(), Rrtype: typ, Class: dns.ClassINET, Ttl: ttl}
 	// What cannot be sent must not get in.
-	if _, err := dns.PackRR(rr, make([]byte, maxSize), 0, nil, false); err != nil {
-		return nil, &config.FieldError{Path: "value", Problem: "too long, or not valid for its type"}
+	if _, err := dns.PackRR(rr, make([]byte, maxRecord), 0, nil, false); err != nil {
+		return nil, &config.FieldError{Path: "value", Problem: "too long, or not valid; " + example(typ)}
 	}
 	return rr, nil
 }
@@ -91,8 +117,10 @@ func parseValue(s string, typ uint16, zone name) (dns.RR, error) {
 		if !strings.HasPrefix(strings.TrimSpace(s), `"`) {
 			return text(s), nil
 		}
-	case dns.TypeCNAME, dns.TypeNS, dns.TypePTR, dns.TypeMX, dns.TypeSRV:
-		s = absolute(s, zone)
+	case dns.TypeCNAME, dns.TypeDNAME, dns.TypeNS, dns.TypePTR, dns.TypeMX, dns.TypeSRV, dns.TypeNAPTR:
+		s = absolute(s, -1, zone)
+	case dns.TypeSVCB, dns.TypeHTTPS:
+		s = absolute(s, 1, zone)
 	}
 	zp := dns.NewZoneParser(strings.NewReader(". 0 IN "+typeName(typ)+" "+s+"\n"), ".", "")
 	rr, ok := zp.Next()
@@ -101,6 +129,9 @@ func parseValue(s string, typ uint16, zone name) (dns.RR, error) {
 	}
 	if _, more := zp.Next(); more {
 		return nil, errors.New("must be a single record")
+	}
+	if problem := amiss(rr); problem != "" {
+		return nil, errors.New(problem)
 	}
 	return rr, nil
 }
@@ -133,41 +164,43 @@ func escape(s string) string {
 	return b.String()
 }
 
-// absolute completes the name that ends a value: one label is relative to the
-// zone, more are taken as written, with or without the last dot.
-func absolute(s string, zone name) string {
-	f := strings.Fields(s)
-	last := &f[len(f)-1]
-	switch {
-	case *last == "@":
-		*last = zone.String()
-	case strings.HasSuffix(*last, "."):
-	case strings.Contains(*last, "."):
-		*last += "."
-	default:
-		*last += "." + zone.String()
+// absolute completes the name that is the ith field of a value, the last where i
+// is -1: one label is relative to the zone, more are taken as written, with or
+// without the last dot.
+func absolute(s string, i int, zone name) string {
+	if i < 0 {
+		s = strings.TrimSpace(s)
+		i = len(strings.Fields(s)) - 1
 	}
-	return strings.Join(f, " ")
+	from, to := field(s, i)
+	if from == to {
+		return s
+	}
+	target := s[from:to]
+	switch {
+	case target == "@":
+		target = zone.String()
+	case strings.HasSuffix(target, "."):
+	case strings.Contains(target, "."):
+		target += "."
+	default:
+		target += "." + zone.String()
+	}
+	return s[:from] + target + s[to:]
 }
 
-// example shows what the value of a type looks like.
-func example(typ uint16) string {
-	switch typ {
-	case dns.TypeA:
-		return "an A record has an IPv4 address, such as 192.168.1.7"
-	case dns.TypeAAAA:
-		return "an AAAA record has an IPv6 address, such as fd00::7"
-	case dns.TypeMX:
-		return "an MX record has a preference and a host, such as 10 mail"
-	case dns.TypeSRV:
-		return "an SRV record has priority, weight, port and host, such as 0 1 5060 phone"
-	case dns.TypeCAA:
-		return `a CAA record has a flag, a tag and a value, such as 0 issue "letsencrypt.org"`
-	case dns.TypeTXT:
-		return "a quoted text must end with a quote"
-	case dns.TypeCNAME, dns.TypeNS, dns.TypePTR:
-		return "it has a host name, such as nas"
-	default:
-		return "it must be in presentation format"
+// field returns where the ith of the fields of s is, which blanks part.
+func field(s string, i int) (from, to int) {
+	const blank = " \t"
+	for ; ; i-- {
+		rest := strings.TrimLeft(s[to:], blank)
+		from = len(s) - len(rest)
+		to = len(s)
+		if n := strings.IndexAny(rest, blank); n >= 0 {
+			to = from + n
+		}
+		if i <= 0 || from == to {
+			return from, to
+		}
 	}
 }

@@ -53,6 +53,11 @@ func message(q *query, r reply, limit int) []byte {
 		b = append(b, r.tail...)
 	case len(r.answer)+len(r.ns)+len(r.extra) > 0:
 		packed, err := pack(q, r)
+		if err == nil && r.aa && len(r.extra) > 0 && len(packed)+len(options(q, r)) > limit {
+			// Addresses that go with an answer are a favour; glue is not (RFC 9471).
+			r.extra = nil
+			packed, err = pack(q, r)
+		}
 		if err != nil {
 			r = failure(nil)
 			break

@@ -96,6 +96,10 @@ func (s *Server) Facts() []service.Fact {
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
+	return append(s.upstreamProblems(), s.keyProblems()...)
+}
+
+func (s *Server) upstreamProblems() []service.Problem {
 	t := s.table.Load()
 	if len(t.conf.Sockets) == 0 {
 		return nil

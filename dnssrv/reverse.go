@@ -69,6 +69,9 @@ func reverseName(p netip.Prefix) name {
 	return mustName(s.String() + "ip6.arpa.")
 }
 
+// reverseOfAddr returns the name of the PTR records of an address.
+func reverseOfAddr(a netip.Addr) name { return reverseName(netip.PrefixFrom(a, a.BitLen())) }
+
 // reverseZones returns the zones that together hold the reverse of just the
 // addresses of p: one where p ends at a label, else up to 128.
 func reverseZones(p netip.Prefix) []name {

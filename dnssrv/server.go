@@ -13,6 +13,7 @@ import (
 
 	"pic/core/config"
 	"pic/core/names"
+	"pic/dnssrv/sign"
 	"pic/internal/listen"
 )
 
@@ -39,6 +40,7 @@ type Server struct {
 	hot     atomic.Pointer[hot]
 	forward *forwarder
 	beyond  resolver // forward, unless somebody puts another in its place
+	keys    *sign.Keys
 	count   counters
 	waiting waiting
 
@@ -75,7 +77,7 @@ type Options struct {
 
 // New returns a server that serves nothing until the first Apply.
 func New(o Options) *Server {
-	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder()}
+	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(), keys: newKeys(o)}
 	s.beyond = s.forward
 	s.waiting.by = map[addr]int{}
 	s.conns.open = map[net.Conn]addr{}
@@ -102,13 +104,15 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		made = time.Now()
 		serial = max(uint32(made.Unix()), serial+1)
 	}
-	t, err := compile(c, serial)
-	if err != nil {
-		return err
+	s.keys.Follow(c.signed())
+	t, err := version{serial: serial, ring: s.ring}.compile(c)
+	var swap *listen.Swap
+	if err == nil {
+		t.made = made
+		swap, err = s.set.Open(ctx, c.Sockets)
 	}
-	t.made = made
-	swap, err := s.set.Open(ctx, c.Sockets)
 	if err != nil {
+		s.keys.Follow(s.table.Load().conf.signed())
 		return err
 	}
 	if s.run == nil {
@@ -139,6 +143,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
+	kept := s.keeping(ctx)
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -146,6 +151,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.forward.probe(ctx)
 		}
 	}
+	kept()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.set.Close()

@@ -61,15 +61,17 @@ func (t *table) above(n name) *zone {
 // names found out so far.
 type moment struct {
 	*table
-	who  asker
-	snap *names.Snapshot
+	who   asker
+	snap  *names.Snapshot
+	do    bool // signatures are wanted (RFC 3225)
+	whole bool // the client is who it says, so ANY may be answered in full
 }
 
 // local answers from the zones and from the names found out; ok is false where
 // others must be asked.
 func (m *moment) local(n name, typ uint16) (o outcome, ok bool) {
 	if z := m.zone(n, typ); z != nil {
-		return z.find(n, typ, m.who, m.found), true
+		return z.find(m, n, typ), true
 	}
 	owner := n.String()
 	if m.elsewhere[n] {

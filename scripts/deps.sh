@@ -5,6 +5,10 @@ set -eu
 # command package
 need='
 dig bind9-dnsutils
+dnssec-verify bind9-utils
+ldns-verify-zone ldnsutils
+kdig knot-dnsutils
+unbound unbound
 chronyd chrony
 swaks swaks
 mbsync isync
