@@ -69,6 +69,7 @@ func (b *builder) build() {
 		return
 	}
 	b.cell()
+	b.resolver()
 	for _, h := range b.conf.Hosts {
 		b.host(h)
 	}
@@ -149,7 +150,7 @@ func (b *builder) around() {
 		}
 	}
 	if z := b.zones[mustName("resolver.arpa")]; z != nil {
-		z.node(mustName("_dns.resolver.arpa")) // RFC 9462 §4: there, and empty
+		z.node(mustName("_dns.resolver.arpa")) // RFC 9462 §4: there, and perhaps empty
 	}
 }
 

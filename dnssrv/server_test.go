@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ func lab(upstreams ...string) *config.Document {
 	d.DNS.Upstreams = upstreams
 	d.DNS.Listen = []netip.Addr{loopback4}
 	d.WireGuard.Enabled = new(bool)
+	d.DNS.TLS = new(bool) // those tests that are about it switch it on
 	return d
 }
 
@@ -79,7 +81,7 @@ func start(t testing.TB, c Config, snap *names.Snapshot) *Server {
 func (s *Server) at(t testing.TB, network string) string {
 	t.Helper()
 	for _, b := range s.set.Bound() {
-		if b.Net == network {
+		if b.Net == network && !slices.Contains(s.table.Load().conf.TLS, b.Socket) {
 			return b.LocalAddr().String()
 		}
 	}

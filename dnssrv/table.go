@@ -69,6 +69,9 @@ type moment struct {
 // others must be asked.
 func (m *moment) local(n name, typ uint16) (o outcome, ok bool) {
 	if z := m.zone(n, typ); z != nil {
+		if at := z.nodes[n]; at != nil && at.ddr && typ == dns.TypeSVCB {
+			return m.designated(z, n), true
+		}
 		return z.find(n, typ, m.who, m.found), true
 	}
 	owner := n.String()

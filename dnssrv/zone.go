@@ -17,9 +17,10 @@ type node struct {
 	sets   map[uint16][]dns.RR
 	tunnel map[uint16][]dns.RR // replaces sets for those who ask from the VPN
 	cell   bool                // A and AAAA are the cell's own, by who asks
+	ddr    bool                // SVCB tells the cell's encrypted resolvers, by who asks
 }
 
-func (n *node) empty() bool { return len(n.sets) == 0 && len(n.tunnel) == 0 && !n.cell }
+func (n *node) empty() bool { return len(n.sets) == 0 && len(n.tunnel) == 0 && !n.cell && !n.ddr }
 
 func newZone(apex name, soa *dns.SOA) *zone {
 	return &zone{apex: apex, soa: soa, nodes: map[name]*node{apex: {}}}
