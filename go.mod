@@ -46,6 +46,7 @@ require (
 	github.com/mdlayher/socket v0.7.0 // indirect
 	github.com/mholt/acmez/v3 v3.1.7 // indirect
 	github.com/pierrec/lz4/v4 v4.1.14 // indirect
+	github.com/quic-go/qpack v0.6.0 // indirect
 	github.com/u-root/uio v0.0.0-20230220225925-ffce2a382923 // indirect
 	github.com/zeebo/blake3 v0.2.4 // indirect
 	go.uber.org/multierr v1.11.0 // indirect

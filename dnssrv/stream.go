@@ -15,17 +15,6 @@ const (
 	shake        = 5 * time.Second       // and so must a handshake
 )
 
-// A proto is how a message came.
-type proto uint8
-
-const (
-	overUDP proto = iota
-	overTCP
-	overTLS
-	overHTTPS
-	overQUIC
-)
-
 func (p proto) String() string { return [...]string{"udp", "tcp", "tls", "https", "quic"}[p] }
 
 // encrypted reports whether nobody on the way can read the message.
