@@ -78,6 +78,7 @@ func From(d *config.Document) Config {
 	for _, s := range config.Services() {
 		c.Names = append(c.Names, s+"."+c.Domain)
 	}
+	c.Names = append(c.Names, "*.dns."+c.Domain) // devices that tell the name server who they are
 	for _, h := range d.Hostnames() {
 		h = strings.ToLower(h)
 		switch {

@@ -158,7 +158,7 @@ func (c *Cell) build() (*house, error) {
 	)
 	c.store = store
 	h := &house{store: store}
-	faces := &faces{dav: dav.Handler(), ui: ui.Handler()}
+	faces := &faces{dav: dav.Handler(), dns: dns.DoH(), ui: ui.Handler()}
 	entry := proxy.New(c.unit("proxy"), c.pool, cert, faces.pages(authority.Handler()))
 
 	h.units = []service.Unit{

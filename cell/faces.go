@@ -8,6 +8,7 @@ import (
 // faces puts together what a browser or a DAV client may ask one host for.
 type faces struct {
 	dav http.Handler
+	dns http.Handler
 	ui  http.Handler
 	all http.Handler
 }
@@ -39,12 +40,24 @@ func davMethod(m string) bool {
 }
 
 // pages returns what the proxy serves at the label of a service: the download of
-// the root certificate at ca, the household's page everywhere else.
+// the root certificate at ca, the household's page everywhere else. At the
+// domain, dns and home, the last of which is for those who come by address, DNS
+// over HTTPS is served too.
 func (f *faces) pages(authority http.Handler) func(label string) http.Handler {
 	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.all.ServeHTTP(w, r) })
+	resolver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; p == "/dns-query" || strings.HasPrefix(p, "/dns-query/") {
+			f.dns.ServeHTTP(w, r)
+			return
+		}
+		f.all.ServeHTTP(w, r)
+	})
 	return func(label string) http.Handler {
-		if label == "ca" {
+		switch label {
+		case "ca":
 			return authority
+		case "", "dns", "home":
+			return resolver
 		}
 		return front
 	}

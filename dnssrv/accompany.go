@@ -31,7 +31,7 @@ func (m *moment) accompany(r *reply) {
 			continue
 		}
 		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			r.extra = append(r.extra, z.signed(m, at.set(target, typ, m.who))...)
+			r.extra = append(r.extra, z.signed(m, at.set(m, target, typ))...)
 		}
 	}
 }

@@ -22,6 +22,9 @@ type client struct {
 	id       string    // what it calls itself, in the path of DoH or the server name of TLS
 	inside   bool      // served without regard to the allowed prefixes
 	seen     *sighting // where the answer may be kept; nil: nowhere
+	// more sends a message of an answer that has several, before the last one. It
+	// is nil where a transport carries one only.
+	more func([]byte) error
 }
 
 // A proto is how a query travels.

@@ -47,7 +47,7 @@ func (z *zone) sign(set []dns.RR) []dns.RR {
 func (z *zone) signatures(m *moment, at *node, own, n name) []dns.RR {
 	var out []dns.RR
 	for _, t := range z.types(m, own, at) {
-		if set := at.set(own, t, m.who); len(set) > 0 {
+		if set := at.set(m, own, t); len(set) > 0 {
 			out = append(out, z.sign(set)...)
 		}
 	}
@@ -128,6 +128,9 @@ func (z *zone) types(m *moment, n name, at *node) []uint16 {
 				out = append(out, t)
 			}
 		}
+	}
+	if at.ddr && len(m.designations()) > 0 {
+		out = append(out, dns.TypeSVCB)
 	}
 	return merged(out)
 }

@@ -88,6 +88,7 @@ func (b *builder) build() {
 		return
 	}
 	b.cell()
+	b.resolver()
 	for _, h := range b.conf.Hosts {
 		b.host(h)
 	}
@@ -180,7 +181,7 @@ func (b *builder) around() {
 		}
 	}
 	if z := b.zones[mustName("resolver.arpa")]; z != nil {
-		z.node(mustName("_dns.resolver.arpa")) // RFC 9462 §4: there, and empty
+		z.node(mustName("_dns.resolver.arpa")) // RFC 9462 §4: there, and perhaps empty
 	}
 }
 

@@ -21,14 +21,18 @@
 //   - EDNS(0) by RFC 6891 with 1232 bytes over UDP; TCP by RFC 7766, pipelined,
 //     with bounded connections. No message can make the process panic, or grow
 //     beyond its limits.
+//   - The same answers over TLS (RFC 7858), QUIC (RFC 9250) and HTTPS (RFC 8484),
+//     padded (RFC 8467), and only there. What is encrypted has its own limits, so
+//     that handshakes keep nobody from plain DNS. Devices that trust the cell's
+//     root find the encrypted ways by themselves (RFC 9461, RFC 9462).
 //   - A change of zones touches no socket and fails no query. Whole answers are
 //     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
 //     zones, names found out and upstreams that it was made of.
 //
 // It does not validate DNSSEC (AD is never set, DO and CD are passed on), sign,
-// transfer or update zones, recurse from the root, filter, or speak DoT, DoH or
-// DoQ. A delegation in a zone of the document is answered by referral and not
-// followed.
+// transfer or update zones, recurse from the root or filter. A delegation in a
+// zone of the document is answered by referral and not followed. It takes no
+// early data (0-RTT).
 package dnssrv
 
 import (
@@ -40,12 +44,18 @@ import (
 	"pic/internal/listen"
 )
 
-// port is the standard port of DNS, and that inside the tunnel.
-const port = 53
+// Standard ports, which are those inside the tunnel.
+const (
+	port      = 53
+	portTLS   = 853
+	portHTTPS = 443
+)
 
 // Config is what the server needs to know. [From] derives it.
 type Config struct {
 	Sockets   []listen.Socket // none: do not serve
+	TLS       []listen.Socket // of DNS over TLS and QUIC
+	HTTPS     Endpoint        // where the proxy serves DNS over HTTPS
 	Domain    string          // of the cell, such as oak.home.arpa
 	Cell      []string        // absolute names that are the cell itself
 	Hosts     []Host          // declared devices
@@ -63,6 +73,13 @@ type Config struct {
 	DNS    config.DNS // what the document says of all the rest, defaults filled in
 	People People     // who the clients of DNS.Filter are
 	NSID   string     // what the server calls itself (RFC 5001)
+}
+
+// An Endpoint is a port on some addresses of the host. Inside the VPN it is the
+// standard port of its protocol.
+type Endpoint struct {
+	Port   uint16 // 0: there is none
+	Listen []netip.Addr
 }
 
 // People are the devices of the VPN and of the LAN that have names, so that
@@ -113,6 +130,12 @@ func From(d *config.Document) Config {
 	}
 	for _, network := range []string{"udp", "tcp"} {
 		c.Sockets = append(c.Sockets, listen.For(network, d.DNS.Listen, d.DNS.Port, tunnel, port)...)
+		if config.On(d.DNS.TLS) {
+			c.TLS = append(c.TLS, listen.For(network, d.DNS.Listen, d.DNS.TLSPort, tunnel, portTLS)...)
+		}
+	}
+	if config.On(d.DNS.HTTPS) && config.On(d.Proxy.Enabled) {
+		c.HTTPS = Endpoint{d.Proxy.HTTPSPort, d.Proxy.Listen}
 	}
 	if config.On(d.WireGuard.Enabled) {
 		c.VPN = []netip.Prefix{d.WireGuard.Subnet, d.WireGuard.Subnet6}

@@ -3,10 +3,12 @@ package dnssrv
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,13 +45,17 @@ type Server struct {
 	keys    *sign.Keys
 	count   counters
 	waiting waiting
+	conns   *conns // over TCP
+	secure  *conns // with TLS
+	shakes  *crowd // handshakes of TLS under way
+	quics   *crowd // connections over QUIC
+	running atomic.Pointer[context.Context]
 
 	mu     sync.Mutex // of Apply and Run
 	serial uint32
 	run    context.Context // of everything that serves; nil while nothing does
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	conns  conns
 }
 
 // Options are what a Server stands on. Log and Pool are required; without the
@@ -80,8 +86,8 @@ func New(o Options) *Server {
 	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(), keys: newKeys(o)}
 	s.beyond = s.forward
 	s.waiting.by = map[addr]int{}
-	s.conns.open = map[net.Conn]addr{}
-	s.conns.by = map[addr]int{}
+	s.conns, s.secure = newConns(), newConns()
+	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
 	s.table.Store(&table{})
 	return s
 }
@@ -109,7 +115,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	var swap *listen.Swap
 	if err == nil {
 		t.made = made
-		swap, err = s.set.Open(ctx, c.Sockets)
+		swap, err = s.open(ctx, c)
 	}
 	if err != nil {
 		s.keys.Follow(s.table.Load().conf.signed())
@@ -117,24 +123,59 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	}
 	if s.run == nil {
 		s.run, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		run := s.run
+		s.running.Store(&run)
 		s.forward.open()
+	}
+	for _, b := range swap.Added() {
+		if err := s.serve(b, slices.Contains(c.TLS, b.Socket)); err != nil {
+			swap.Abort()
+			return err
+		}
 	}
 	s.serial = serial
 	s.table.Store(t)
 	s.forward.follow(t.upstreams)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
-	for _, b := range swap.Added() {
-		s.log.Info("serving", "network", b.Net, "listen", b.LocalAddr())
-		switch {
-		case b.Listener != nil:
-			s.serveTCP(s.run, b.Listener)
-		case b.Packet != nil:
-			s.serveUDP(s.run, b.Packet)
-		}
-	}
 	swap.Commit()
 	if len(c.Sockets) == 0 {
 		s.conns.close()
+		s.secure.close()
+	}
+	return nil
+}
+
+// open opens the sockets of c. Those with TLS need a certificate to show.
+func (s *Server) open(ctx context.Context, c Config) (*listen.Swap, error) {
+	before := s.table.Load().conf
+	for _, k := range c.Sockets {
+		if slices.Contains(before.TLS, k) || slices.Contains(c.TLS, k) {
+			return nil, fmt.Errorf("%s cannot change between DNS and DNS over TLS in one step; choose another port first", k)
+		}
+	}
+	for _, k := range c.TLS {
+		if slices.Contains(before.Sockets, k) {
+			return nil, fmt.Errorf("%s cannot change between DNS and DNS over TLS in one step; choose another port first", k)
+		}
+	}
+	want := c.Sockets
+	if s.opt.Certificate != nil {
+		want = slices.Concat(want, c.TLS)
+	}
+	return s.set.Open(ctx, want)
+}
+
+func (s *Server) serve(b listen.Bound, secure bool) error {
+	s.log.Info("serving", "network", b.Net, "listen", b.LocalAddr(), "tls", secure)
+	switch {
+	case b.Listener != nil && secure:
+		s.serveTLS(s.run, b.Listener)
+	case b.Listener != nil:
+		s.serveTCP(s.run, b.Listener)
+	case secure:
+		return s.serveQUIC(s.run, b.Packet)
+	default:
+		s.serveUDP(s.run, b.Packet)
 	}
 	return nil
 }
@@ -157,9 +198,11 @@ func (s *Server) Run(ctx context.Context) error {
 	s.set.Close()
 	if s.run != nil {
 		s.cancel()
+		s.running.Store(nil)
 		s.run, s.cancel = nil, nil
 	}
 	s.conns.close()
+	s.secure.close()
 	s.wg.Wait()
 	s.forward.close()
 	return nil

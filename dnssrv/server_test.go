@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ func lab(upstreams ...string) *config.Document {
 	d.DNS.Upstreams = upstreams
 	d.DNS.Listen = []netip.Addr{loopback4}
 	d.WireGuard.Enabled = new(bool)
+	d.DNS.TLS = new(bool) // those tests that are about it switch it on
 	return d
 }
 
@@ -79,7 +81,7 @@ func start(t testing.TB, c Config, snap *names.Snapshot) *Server {
 func (s *Server) at(t testing.TB, network string) string {
 	t.Helper()
 	for _, b := range s.set.Bound() {
-		if b.Net == network {
+		if b.Net == network && !slices.Contains(s.table.Load().conf.TLS, b.Socket) {
 			return b.LocalAddr().String()
 		}
 	}
@@ -172,7 +174,7 @@ func TestDigGetsWhatItAsks(t *testing.T) {
 		"NXDOMAIN":         {"nope.oak.home.arpa", []string{"NXDOMAIN", "AUTHORITY: 1", "\t60\tIN\tSOA"}},
 		"non-terminal":     {"c.oak.home.arpa", []string{"NOERROR", "ANSWER: 0", "AUTHORITY: 1"}},
 		"wildcard":         {"+short x.y.apps.oak.home.arpa", []string{"192.168.1.11"}},
-		"ANY":              {"any oak.home.arpa", []string{`HINFO	"RFC8482"`}},
+		"ANY":              {"+notcp any oak.home.arpa", []string{`HINFO	"RFC8482"`}},
 		"transfer":         {"+tcp axfr oak.home.arpa", []string{"Transfer failed"}},
 		"version":          {"ch txt version.bind", []string{"REFUSED"}},
 		"case":             {"wWw.ExAmPlE.nEt", []string{";wWw.ExAmPlE.nEt.", "wWw.ExAmPlE.nEt.\t"}},

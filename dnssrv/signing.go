@@ -216,7 +216,7 @@ func (z *zone) dump(m *moment) []dns.RR {
 			case n != z.apex && t == dns.TypeNS:
 				out = append(out, owned(at.sets[t], n.String())...)
 			default:
-				out = append(out, z.signed(m, at.set(n, t, m.who))...)
+				out = append(out, z.signed(m, at.set(m, n, t))...)
 			}
 		}
 		if m.signs(z) && len(types) > 0 {
@@ -225,7 +225,7 @@ func (z *zone) dump(m *moment) []dns.RR {
 	}
 	for _, n := range z.glue {
 		for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			out = append(out, z.nodes[n].set(n, t, m.who)...)
+			out = append(out, z.nodes[n].set(m, n, t)...)
 		}
 	}
 	return out

@@ -1,10 +1,10 @@
 package dnssrv
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -12,43 +12,39 @@ import (
 )
 
 const (
-	maxConns        = 256 // TCP connections
+	maxConns        = 256 // TCP connections, and as many with TLS
 	maxConnsPerHost = 32  // of them from one client
-	maxPipelined    = 32  // queries of one connection that wait for upstreams
 	idle            = 10 * time.Second
-	idleCrowded     = 2 * time.Second       // idle, while more than half of maxConns are open
-	crowded         = 20 * time.Millisecond // until it is seen again whether a client may wait for one more
-	slow            = 5 * time.Second       // a message must have come, or gone, after this
+	idleCrowded     = 2 * time.Second // idle, while more than half of maxConns are open
+	maxBatch        = 16 << 10        // bytes of answers that are gathered before they are sent
 )
 
-func streamLimit(*query) int { return maxSize }
-
-// conns are the open TCP connections.
+// conns are the open connections of one kind.
 type conns struct {
-	mu   sync.Mutex
-	open map[net.Conn]addr
-	by   map[addr]int
+	crowd *crowd
+	mu    sync.Mutex
+	open  map[net.Conn]bool
+}
+
+func newConns() *conns {
+	return &conns{crowd: newCrowd(maxConns, maxConnsPerHost), open: map[net.Conn]bool{}}
 }
 
 func (cs *conns) enter(c net.Conn, a addr) bool {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if len(cs.open) >= maxConns || cs.by[a] >= maxConnsPerHost {
+	if !cs.crowd.enter(a) {
 		return false
 	}
-	cs.open[c] = a
-	cs.by[a]++
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.open[c] = true
 	return true
 }
 
-func (cs *conns) leave(c net.Conn) {
+func (cs *conns) leave(c net.Conn, a addr) {
+	cs.crowd.leave(a)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	a := cs.open[c]
 	delete(cs.open, c)
-	if cs.by[a]--; cs.by[a] == 0 {
-		delete(cs.by, a)
-	}
 }
 
 // idle is how long a connection may be without a query.
@@ -71,9 +67,18 @@ func (cs *conns) close() {
 
 // serveTCP answers on the connections that l accepts until it is closed.
 func (s *Server) serveTCP(run context.Context, l net.Listener) {
+	s.accept(run, l, s.conns, func(conn net.Conn, c client) {
+		c.proto = overTCP
+		s.stream(run, conn, s.conns, c)
+	})
+}
+
+// accept lets serve answer on each connection that l accepts, as far as cs has
+// room for it, until l is closed.
+func (s *Server) accept(run context.Context, l net.Listener, cs *conns, serve func(net.Conn, client)) {
 	s.wg.Go(func() {
 		for pause := time.Millisecond; ; {
-			c, err := l.Accept()
+			conn, err := l.Accept()
 			switch {
 			case errors.Is(err, net.ErrClosed):
 				return
@@ -86,53 +91,62 @@ func (s *Server) serveTCP(run context.Context, l net.Listener) {
 				continue
 			}
 			pause = time.Millisecond
-			from := addrOf(c.RemoteAddr())
-			if run.Err() != nil || !s.conns.enter(c, from) {
-				c.Close()
+			c := client{from: addrOf(conn.RemoteAddr()), to: addrOf(conn.LocalAddr())}
+			if run.Err() != nil || !cs.enter(conn, c.from) {
+				conn.Close()
 				continue
 			}
 			s.wg.Go(func() {
-				defer s.conns.leave(c)
-				defer c.Close()
-				defer s.guard(from)
-				s.stream(run, c, client{from: from, to: addrOf(c.LocalAddr())})
+				defer cs.leave(conn, c.from)
+				defer conn.Close()
+				defer s.guard(c.from)
+				serve(conn, c)
 			})
 		}
 	})
 }
 
 // stream answers the queries of one connection, each as soon as it can
-// (RFC 7766 §6.2.1.1).
-func (s *Server) stream(run context.Context, conn net.Conn, c client) {
+// (RFC 7766 §6.2.1.1). What is at hand goes out together once the client has
+// sent nothing more.
+func (s *Server) stream(run context.Context, conn net.Conn, cs *conns, c client) {
 	w := &framer{conn: conn}
+	c.more = w.write
+	c.seen = sightings.Get().(*sighting)
+	defer sightings.Put(c.seen)
 	var pending sync.WaitGroup
 	defer pending.Wait()
+	defer w.flush()
 	slots := make(chan struct{}, maxPipelined)
-	buf := make([]byte, maxQuery)
+	in := bufio.NewReaderSize(conn, 2+maxQuery)
 	for run.Err() == nil {
-		n, err := readFrame(conn, buf, s.conns.idle())
+		if !framed(in) && w.flush() != nil {
+			return
+		}
+		b, err := readFrame(conn, in, cs.idle())
 		if err != nil {
 			return
 		}
 		s.count.tcp.Add(1)
-		out, later := s.respond(run, buf[:n], c, streamLimit)
+		out, later := s.answer(run, b, c)
 		switch {
 		case out != nil:
-			if w.write(out) != nil || !holds(s.table.Load().conf.Allow, c.from) {
+			if w.add(out) != nil || !s.welcome(c.from) {
 				return
 			}
 		case later != nil:
-			slots <- struct{}{} // no more are read than can be answered
-			for !s.waiting.enter(c.from) {
-				if !sleep(run, crowded) {
+			select {
+			case slots <- struct{}{}:
+			default: // no more are read than can be answered
+				if w.flush() != nil {
 					return
 				}
+				slots <- struct{}{}
 			}
 			pending.Go(func() {
 				defer func() { <-slots }()
-				defer s.waiting.leave(c.from)
 				defer s.guard(c.from)
-				if w.write(later()) != nil {
+				if out := s.await(run, c, later); out == nil || w.write(out) != nil {
 					conn.Close()
 				}
 			})
@@ -142,40 +156,97 @@ func (s *Server) stream(run context.Context, conn net.Conn, c client) {
 	}
 }
 
-// readFrame reads one message into buf, whose length comes before it.
-func readFrame(conn net.Conn, buf []byte, idle time.Duration) (int, error) {
-	var size [2]byte
-	conn.SetReadDeadline(time.Now().Add(idle))
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return 0, err
+// framed reports whether a whole message has been read ahead.
+func framed(in *bufio.Reader) bool {
+	have := in.Buffered()
+	if have < 2 {
+		return false
 	}
-	n := int(binary.BigEndian.Uint16(size[:]))
-	if n > len(buf) {
-		return 0, errFormat
+	size, err := in.Peek(2)
+	return err == nil && have >= 2+int(binary.BigEndian.Uint16(size))
+}
+
+// readFrame reads one message, whose length comes before it. It is good until
+// the next read.
+func readFrame(conn net.Conn, in *bufio.Reader, idle time.Duration) ([]byte, error) {
+	if in.Buffered() < 2 {
+		conn.SetReadDeadline(time.Now().Add(idle))
 	}
-	conn.SetReadDeadline(time.Now().Add(slow))
-	_, err := io.ReadFull(conn, buf[:n])
-	return n, err
+	size, err := in.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint16(size))
+	if n > maxQuery {
+		return nil, errFormat
+	}
+	if in.Buffered() < 2+n {
+		conn.SetReadDeadline(time.Now().Add(slow))
+	}
+	b, err := in.Peek(2 + n)
+	if err != nil {
+		return nil, err
+	}
+	_, err = in.Discard(2 + n)
+	return b[2:], err
 }
 
 // A framer writes messages to a connection, each whole.
 type framer struct {
 	conn net.Conn
 	mu   sync.Mutex
+	buf  []byte // messages that are not sent yet
 }
 
+// write sends b, and what was added before.
 func (f *framer) write(b []byte) error {
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(b)), uint16(len(b)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.append(b)
+	return f.send()
+}
+
+// add sends b with the messages that follow, or with the next flush.
+func (f *framer) add(b []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.append(b)
+	if len(f.buf) < maxBatch {
+		return nil
+	}
+	return f.send()
+}
+
+func (f *framer) flush() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.send()
+}
+
+func (f *framer) append(b []byte) {
+	f.buf = binary.BigEndian.AppendUint16(f.buf, uint16(len(b)))
+	f.buf = append(f.buf, b...)
+}
+
+func (f *framer) send() error {
+	if len(f.buf) == 0 {
+		return nil
+	}
 	f.conn.SetWriteDeadline(time.Now().Add(slow))
-	_, err := f.conn.Write(append(framed, b...))
+	_, err := f.conn.Write(f.buf)
+	if cap(f.buf) > maxBatch+maxSize {
+		f.buf = nil
+	}
+	f.buf = f.buf[:0]
 	return err
 }
 
 func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap()
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
 }

@@ -27,9 +27,10 @@ type node struct {
 	sets   map[uint16][]dns.RR
 	tunnel map[uint16][]dns.RR // replaces sets for those who ask from the VPN
 	cell   bool                // A and AAAA are the cell's own, by who asks
+	ddr    bool                // SVCB tells the cell's encrypted resolvers, by who asks
 }
 
-func (n *node) empty() bool { return len(n.sets) == 0 && len(n.tunnel) == 0 && !n.cell }
+func (n *node) empty() bool { return len(n.sets) == 0 && len(n.tunnel) == 0 && !n.cell && !n.ddr }
 
 func newZone(apex name, soa *dns.SOA) *zone {
 	return &zone{apex: apex, soa: soa, nodes: map[name]*node{apex: {}}}
@@ -202,7 +203,7 @@ func (z *zone) answer(m *moment, at *node, own, n name, typ uint16) outcome {
 // renamed returns one set of a node for a question for n, signed if that is
 // wanted. The records are the caller's own.
 func (z *zone) renamed(m *moment, at *node, own, n name, typ uint16) []dns.RR {
-	set := z.signed(m, at.set(own, typ, m.who))
+	set := z.signed(m, at.set(m, own, typ))
 	if own == n {
 		return set
 	}
@@ -214,11 +215,14 @@ func (z *zone) renamed(m *moment, at *node, own, n name, typ uint16) []dns.RR {
 }
 
 // set returns copies of one set of the node n, whose name is own, for who asks.
-func (n *node) set(own name, typ uint16, who asker) []dns.RR {
-	if n.cell && (typ == dns.TypeA || typ == dns.TypeAAAA) {
-		return who.addresses(own.String(), typ)
+func (n *node) set(m *moment, own name, typ uint16) []dns.RR {
+	switch {
+	case n.cell && (typ == dns.TypeA || typ == dns.TypeAAAA):
+		return m.who.addresses(own.String(), typ)
+	case n.ddr && typ == dns.TypeSVCB:
+		return m.designated(own)
 	}
-	return owned(n.get(typ, who), own.String())
+	return owned(n.get(typ, m.who), own.String())
 }
 
 func (n *node) get(typ uint16, who asker) []dns.RR {

@@ -207,7 +207,7 @@ func TestZonesAnswerByTheRules(t *testing.T) {
 		"onion":           {fromLAN, "x.onion A", "NXDOMAIN aa" + soa("onion.")},
 		"invalid":         {fromLAN, "invalid A", "NOERROR aa" + soa("invalid.")},
 		"home.arpa":       {fromLAN, "elm.home.arpa A", "NXDOMAIN aa" + soa("home.arpa.")},
-		"DDR":             {fromLAN, "_dns.resolver.arpa SVCB", "NOERROR aa" + soa("resolver.arpa.")},
+		"DDR":             {fromLAN, "_dns.resolver.arpa A", "NOERROR aa" + soa("resolver.arpa.")},
 		"resolver.arpa":   {fromLAN, "x.resolver.arpa A", "NXDOMAIN aa" + soa("resolver.arpa.")},
 		"test, in a lab":  {fromLAN, "x.test A", "elsewhere"},
 		"the world":       {fromLAN, "www.example.net A", "elsewhere"},

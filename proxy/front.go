@@ -36,6 +36,7 @@ type front struct {
 	http *http.Server
 	tls  *tls.Config
 	in   inlet
+	quic *quicFront
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex
@@ -133,6 +134,7 @@ func (s *Server) start() *front {
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
+	f.quic = f.startQUIC()
 	f.wg.Go(func() {
 		if err := f.http.Serve(f.in); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.log.Error("no longer serving", "err", err)
@@ -272,7 +274,9 @@ func (f *front) close(cut func()) {
 	if err := f.http.Shutdown(ctx); err != nil {
 		f.s.log.Debug("requests were cut off", "err", err)
 	}
+	f.quic.settle(ctx)
 	cut()
+	f.quic.close()
 	f.http.Close()
 	f.in.Close()
 	f.mu.Lock()

@@ -57,6 +57,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusRequestHeaderFieldsTooLarge, "The request has too many headers.")
 		return
 	}
+	t.advertise(w, r)
 	p, host := t.site(r.Host)
 	if p == nil {
 		if len(host) > 253 {

@@ -3,7 +3,7 @@
 //
 // What it promises:
 //
-//   - HTTP/1.1 and HTTP/2 over TLS. Plain HTTP redirects there, but for the page
+//   - HTTP/1.1, HTTP/2 and HTTP/3 over TLS. Plain HTTP redirects there, but for the page
 //     of the root certificate, which is for devices that trust nothing yet.
 //   - Who may enter is decided by the address of the connection alone, never by
 //     what a client says of itself. The cell's own pages are for insiders.
@@ -22,7 +22,8 @@
 //     front and load. Clients that vanish are noticed within minutes.
 //   - Path and query of a request reach the upstream as they came.
 //
-// It does not authenticate, balance, cache, compress or speak HTTP/3. Requests
+// It does not authenticate, balance, cache, compress or carry websockets over
+// HTTP/2 and HTTP/3, for which browsers use HTTP/1.1. Requests
 // are sent to an upstream once; net/http repeats those that are safe to repeat
 // when a kept connection turns out to be closed.
 package proxy
@@ -51,6 +52,7 @@ import (
 type Config struct {
 	HTTP      []listen.Socket
 	HTTPS     []listen.Socket
+	QUIC      []listen.Socket // of HTTP/3, beside HTTPS
 	HTTPPort  uint16
 	HTTPSPort uint16
 	Domain    string         // the cell's; its own pages are there and below
@@ -76,6 +78,7 @@ func From(d *config.Document) Config {
 	c := Config{
 		HTTP:     listen.For("tcp", p.Listen, p.HTTPPort, d.Tunnel(), 80),
 		HTTPS:    listen.For("tcp", p.Listen, p.HTTPSPort, d.Tunnel(), 443),
+		QUIC:     listen.For("udp", p.Listen, p.HTTPSPort, d.Tunnel(), 443),
 		HTTPPort: p.HTTPPort, HTTPSPort: p.HTTPSPort,
 		Domain:   strings.ToLower(d.Cell.Domain),
 		Insiders: d.Insiders(),
@@ -175,16 +178,27 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	swap, err := s.set.Open(ctx, slices.Concat(c.HTTP, c.HTTPS))
+	swap, err := s.set.Open(ctx, slices.Concat(c.HTTP, c.HTTPS, c.QUIC))
 	if err != nil {
 		return err
 	}
 	if s.front == nil {
 		s.front = s.start()
 	}
+	for _, b := range swap.Added() {
+		if b.Packet == nil {
+			continue
+		}
+		if err := s.front.quic.serve(b); err != nil {
+			swap.Abort()
+			return fmt.Errorf("HTTP/3 on %s: %w", b.Socket, err)
+		}
+	}
 	before := s.table.Swap(next)
 	for _, b := range swap.Added() {
-		s.front.serve(b)
+		if b.Listener != nil {
+			s.front.serve(b)
+		}
 	}
 	swap.Commit()
 	s.conf = c

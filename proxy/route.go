@@ -151,7 +151,8 @@ func (rt *route) dress(p *httputil.ProxyRequest) {
 }
 
 // answered is told of each answer of the upstream.
-func (rt *route) answered(*http.Response) error {
+func (rt *route) answered(res *http.Response) error {
+	res.Header.Del("Alt-Svc") // which would be about its own ports
 	if rt.last.Load() != nil && rt.last.Swap(nil) != nil {
 		rt.log.Info("upstream answers again", "route", rt.Host, "upstream", rt.Upstream)
 	}

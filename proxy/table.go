@@ -77,6 +77,12 @@ func (t *table) site(host string) (p *site, name string) {
 	if p := t.hosts[name]; p != nil {
 		return p, name
 	}
+	// Devices tell the name server who they are by a name of their own for it.
+	if label, dns, ok := strings.Cut(name, "."); ok && label != "" && dns == "dns."+t.conf.Domain {
+		if p := t.hosts[dns]; p != nil && p.own != nil {
+			return p, name
+		}
+	}
 	if a, err := netip.ParseAddr(name); err == nil && a.Zone() == "" || name == "localhost" {
 		return t.home, name
 	}

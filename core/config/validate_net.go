@@ -200,7 +200,7 @@ func (d *Document) validatePorts(p *problems) {
 	take(d.DAV.Enabled, "dav.caldavPort", "tcp", d.DAV.Listen, d.DAV.CalDAVPort)
 	take(d.DAV.Enabled, "dav.webdavPort", "tcp", d.DAV.Listen, d.DAV.WebDAVPort)
 	inTunnel(d.Proxy.Enabled, "proxy.httpPort", "tcp", d.Proxy.Listen, d.Proxy.HTTPPort, 80)
-	inTunnel(d.Proxy.Enabled, "proxy.httpsPort", "tcp", d.Proxy.Listen, d.Proxy.HTTPSPort, 443)
+	inTunnel(d.Proxy.Enabled, "proxy.httpsPort", "tcp udp", d.Proxy.Listen, d.Proxy.HTTPSPort, 443)
 	inTunnel(&yes, "web.uiPort", "tcp", d.Web.Listen, d.Web.UIPort, d.Web.UIPort)
 	take(&yes, "web.apiPort", "tcp", []netip.Addr{loopback}, d.Web.APIPort)
 	inTunnel(&yes, "web.mailPort", "tcp", d.Web.Listen, d.Web.MailPort, d.Web.MailPort)

@@ -1,0 +1,251 @@
+package dnssrv
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"pic/core/config"
+)
+
+const (
+	dohPath = "/dns-query"
+	dohType = "application/dns-message"
+)
+
+// A dohError is why a request is no query, and its status.
+type dohError struct {
+	status int
+	text   string
+}
+
+func (e *dohError) Error() string { return e.text }
+
+var (
+	errDoHPath   = &dohError{http.StatusNotFound, "DNS is at /dns-query, or /dns-query/NAME for a device called NAME."}
+	errDoHMethod = &dohError{http.StatusMethodNotAllowed, "DNS is asked with GET or POST."}
+	errDoHType   = &dohError{http.StatusUnsupportedMediaType, "The content type of a query is " + dohType + "."}
+	errDoHAccept = &dohError{http.StatusNotAcceptable, "Answers are " + dohType + " only."}
+	errDoHQuery  = &dohError{http.StatusBadRequest, "The parameter dns must hold one query in base64url without padding (RFC 8484)."}
+	errDoHBody   = &dohError{http.StatusBadRequest, "The body did not come whole."}
+	errDoHNone   = &dohError{http.StatusBadRequest, "That is not a DNS query."}
+	errDoHSize   = &dohError{http.StatusRequestEntityTooLarge, "A query of more than 4096 bytes is none."}
+	errDoHLong   = &dohError{http.StatusRequestURITooLong, "A query of more than 4096 bytes is none."}
+	errDoHBusy   = &dohError{http.StatusServiceUnavailable, "Too many questions of yours are waiting; try again in a second."}
+	errDoHOff    = &dohError{http.StatusServiceUnavailable, "The name server is not running."}
+)
+
+// DoH returns the handler of DNS over HTTPS (RFC 8484) for the path /dns-query
+// and all below it. Who asks is decided by the address of the connection, in
+// [http.Request.RemoteAddr]; who may ask, as over all other transports. What the
+// path or the host say of the client is only a name for its rules.
+//
+// It answers 404 unless the document has DNS over HTTPS on.
+func (s *Server) DoH() http.Handler { return http.HandlerFunc(s.https) }
+
+func (s *Server) https(w http.ResponseWriter, r *http.Request) {
+	t := s.table.Load()
+	if !config.On(t.conf.DNS.HTTPS) || len(t.conf.Sockets) == 0 || r.TLS == nil {
+		http.NotFound(w, r)
+		return
+	}
+	c := client{from: peerOf(r), to: reachedAt(r), proto: overHTTPS}
+	b, id, err := asked(w, r)
+	if err == nil {
+		if id == "" {
+			id = t.says(bareHost(r.Host))
+		}
+		c.id = id
+		err = s.reply(w, r, b, c)
+	}
+	if e := (*dohError)(nil); errors.As(err, &e) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		if e == errDoHMethod {
+			h.Set("Allow", "GET, POST")
+		}
+		if e.status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", "1")
+		}
+		http.Error(w, e.text, e.status)
+	}
+}
+
+// reply answers the query b.
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, b []byte, c client) error {
+	run := s.running.Load()
+	if run == nil {
+		return errDoHOff
+	}
+	s.count.tcp.Add(1)
+	c.seen = sightings.Get().(*sighting)
+	defer sightings.Put(c.seen)
+	out, later := s.answer(*run, b, c)
+	if later != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), slow)
+		defer cancel()
+		if out = s.await(ctx, c, later); out == nil {
+			return errDoHBusy
+		}
+	}
+	if out == nil {
+		return errDoHNone
+	}
+	h := w.Header()
+	h["Content-Type"] = []string{dohType}
+	h["Content-Length"] = []string{strconv.Itoa(len(out))}
+	h["Cache-Control"] = []string{freshness(out)}
+	_, err := w.Write(out)
+	return err
+}
+
+// asked takes the query out of a request, and what the client calls itself.
+func asked(w http.ResponseWriter, r *http.Request) (b []byte, id string, err error) {
+	rest, ok := strings.CutPrefix(r.URL.Path, dohPath)
+	if !ok || rest != "" && rest[0] != '/' {
+		return nil, "", errDoHPath
+	}
+	if id = strings.ToLower(strings.Trim(rest, "/")); id != "" && !isLabel(id) {
+		return nil, "", errDoHPath
+	}
+	if !accepts(r.Header["Accept"]) {
+		return nil, "", errDoHAccept
+	}
+	switch r.Method {
+	case http.MethodGet:
+		b, err = inQuery(r.URL.RawQuery)
+	case http.MethodPost:
+		b, err = inBody(w, r)
+	default:
+		err = errDoHMethod
+	}
+	return b, id, err
+}
+
+// inQuery reads the parameter dns of a GET.
+func inQuery(raw string) ([]byte, error) {
+	for raw != "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		value, ok := strings.CutPrefix(pair, "dns=")
+		if !ok {
+			continue
+		}
+		if len(value) > base64.RawURLEncoding.EncodedLen(maxQuery) {
+			return nil, errDoHLong
+		}
+		b, err := base64.RawURLEncoding.DecodeString(value)
+		if err != nil || len(b) == 0 {
+			return nil, errDoHQuery
+		}
+		return b, nil
+	}
+	return nil, errDoHQuery
+}
+
+// inBody reads the body of a POST.
+func inBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), dohType) {
+		return nil, errDoHType
+	}
+	if r.ContentLength > maxQuery {
+		return nil, errDoHSize
+	}
+	if r.ProtoMajor > 1 { // HTTP/1 has its own time for bodies
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slow))
+	}
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxQuery+1))
+	switch {
+	case err != nil:
+		return nil, errDoHBody
+	case len(b) > maxQuery:
+		return nil, errDoHSize
+	}
+	return b, nil
+}
+
+// accepts reports whether a client takes DNS messages. One that does not say
+// does.
+func accepts(headers []string) bool {
+	for _, h := range headers {
+		for kind := range strings.SplitSeq(h, ",") {
+			kind, _, _ = strings.Cut(kind, ";")
+			switch strings.ToLower(strings.TrimSpace(kind)) {
+			case dohType, "application/*", "*/*":
+				return true
+			}
+		}
+	}
+	return len(headers) == 0
+}
+
+// freshness is how long an answer may be kept by the client, and by it alone:
+// answers depend on who asks (RFC 8484 §5.1).
+func freshness(b []byte) string {
+	ttl, ok := leastTTL(b)
+	if !ok || ttl == 0 {
+		return "no-store"
+	}
+	return "private, max-age=" + strconv.FormatUint(uint64(ttl), 10)
+}
+
+// leastTTL returns the least TTL of the answer section, or where that is empty,
+// how long it may be remembered that there is nothing (RFC 2308 §5).
+func leastTTL(b []byte) (ttl uint32, ok bool) {
+	off := headerLen
+	if binary.BigEndian.Uint16(b[4:]) == 1 {
+		if off = plainName(b, off); off < 0 {
+			return 0, false
+		}
+		off += 4
+	}
+	answers, authority := int(binary.BigEndian.Uint16(b[6:])), int(binary.BigEndian.Uint16(b[8:]))
+	for i := range answers + authority {
+		rr, whole := skim(b, off)
+		if !whole {
+			return 0, false
+		}
+		switch {
+		case i < answers:
+			if !ok || rr.ttl < ttl {
+				ttl, ok = rr.ttl, true
+			}
+		case answers == 0 && rr.typ == dns.TypeSOA && rr.end-rr.ttlAt > 10:
+			return min(rr.ttl, binary.BigEndian.Uint32(b[rr.end-4:])), true
+		}
+		off = rr.end
+	}
+	return ttl, ok
+}
+
+// peerOf is the address at the other end of the connection.
+func peerOf(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
+
+// reachedAt is the address of the cell that the client came to.
+func reachedAt(r *http.Request) netip.Addr {
+	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return addrOf(a)
+}
+
+func bareHost(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return hostport
+}
