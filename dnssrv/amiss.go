@@ -58,7 +58,7 @@ func amissCAA(rr *dns.CAA) string {
 	case "issue", "issuewild", "issuemail", "issuevmc":
 		ca, _, _ := strings.Cut(rr.Value, ";")
 		ca = strings.TrimSpace(ca)
-		if _, ok := dns.IsDomainName(ca); ca != "" && (!ok || strings.ContainsFunc(ca, odd) || !strings.Contains(ca, ".")) {
+		if ca != "" && !isHost(ca) {
 			return fmt.Sprintf(`%q is not the domain of an authority, such as letsencrypt.org; ";" stands for none`, ca)
 		}
 	case "iodef":
@@ -70,6 +70,16 @@ func amissCAA(rr *dns.CAA) string {
 		return fmt.Sprintf("%q is not a tag; there are issue, issuewild, issuemail, issuevmc, iodef, contactemail and contactphone", rr.Tag)
 	}
 	return ""
+}
+
+// isHost reports whether s is a host name of several labels.
+func isHost(s string) bool {
+	n, err := parseName(s)
+	if err != nil || n.labels() < 2 {
+		return false
+	}
+	_, ok := n.host()
+	return ok
 }
 
 // amissService checks RFC 9460 §2.4, §7 and §8.

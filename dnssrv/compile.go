@@ -54,7 +54,15 @@ type builder struct {
 	*table
 	version
 	domain name
+	hosted []hosted // addresses that records of the document give
 	errs   []error
+}
+
+// A hosted is an address that a record gives a name.
+type hosted struct {
+	zone *zone
+	name name
+	addr netip.Addr
 }
 
 func (b *builder) build() {
@@ -92,6 +100,7 @@ func (b *builder) build() {
 	for _, h := range b.conf.Hosts {
 		b.host(h)
 	}
+	b.back()
 	b.mail()
 	for _, z := range b.zones {
 		b.finish(z)
@@ -270,6 +279,21 @@ func (b *builder) host(h Host) {
 					b.list(rz, ptr(a, n.String()), h.Source, "")
 				}
 			}
+		}
+	}
+}
+
+// back lets the addresses of the document's records lead back to their names,
+// where they are in a reverse zone of ours and nothing else has them.
+func (b *builder) back() {
+	for _, h := range b.hosted {
+		rz := b.above(reverseOfAddr(h.addr))
+		if b.hosts[h.addr] != "" || rz == nil || !h.zone.answers(h.name) || b.above(h.name) != h.zone {
+			continue
+		}
+		b.hosts[h.addr] = h.name.String()
+		if at := rz.nodes[reverseOfAddr(h.addr)]; at == nil || at.empty() {
+			b.list(rz, ptr(h.addr, h.name.String()), Record, "")
 		}
 	}
 }

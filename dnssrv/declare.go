@@ -2,6 +2,7 @@ package dnssrv
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/miekg/dns"
 
@@ -52,6 +53,20 @@ func (b *builder) record(z *zone, r config.Record, path string) {
 	}
 	b.set(z, rr)
 	b.list(z, rr, Record, "")
+	if a, ok := addressOf(rr); ok && n[:2] != "\x01*" {
+		b.hosted = append(b.hosted, hosted{z, n, a})
+	}
+}
+
+// addressOf returns the address that a record gives.
+func addressOf(rr dns.RR) (a netip.Addr, ok bool) {
+	switch rr := rr.(type) {
+	case *dns.A:
+		a, ok = netip.AddrFromSlice(rr.A.To4())
+	case *dns.AAAA:
+		a, ok = netip.AddrFromSlice(rr.AAAA)
+	}
+	return a, ok && !a.Is4In6()
 }
 
 // together checks what records of a zone mean to each other.

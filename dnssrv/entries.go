@@ -51,7 +51,7 @@ func entry(zone name, rr dns.RR, src Source, asker string) Entry {
 	h := rr.Header()
 	return Entry{
 		Zone: undot(zone.String()), Name: undot(h.Name), Type: typeName(h.Rrtype), TTL: h.Ttl,
-		Value: strings.TrimPrefix(rr.String(), h.String()), Source: src, Asker: asker,
+		Value: content(rr), Source: src, Asker: asker,
 	}
 }
 
