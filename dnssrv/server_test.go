@@ -175,6 +175,7 @@ func TestDigGetsWhatItAsks(t *testing.T) {
 		"non-terminal":     {"c.oak.home.arpa", []string{"NOERROR", "ANSWER: 0", "AUTHORITY: 1"}},
 		"wildcard":         {"+short x.y.apps.oak.home.arpa", []string{"192.168.1.11"}},
 		"ANY":              {"+notcp any oak.home.arpa", []string{`HINFO	"RFC8482"`}},
+		"ANY over TCP":     {"+tcp any oak.home.arpa", []string{"ANSWER: 4", "SOA\t", "NS\t", "MX\t"}},
 		"transfer":         {"+tcp axfr oak.home.arpa", []string{"Transfer failed"}},
 		"version":          {"ch txt version.bind", []string{"REFUSED"}},
 		"case":             {"wWw.ExAmPlE.nEt", []string{";wWw.ExAmPlE.nEt.", "wWw.ExAmPlE.nEt.\t"}},
