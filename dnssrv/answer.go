@@ -45,6 +45,8 @@ const (
 	viaZone via = iota
 	viaCache
 	viaUpstream
+	viaBlocked   // by what the household does not want
+	viaRewritten // likewise, to what it wants instead
 )
 
 // respond answers the message b. Where that takes others, out is nil and the
@@ -92,7 +94,8 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 	m := moment{
 		table: t, who: t.conf.asker(c.from, c.to), snap: s.snapshot(), do: q.edns && q.do, whole: c.proto != overUDP,
 	}
-	r, last, ok := m.resolve(q)
+	view := s.filter.Current().View(c.from, c.id)
+	r, last, ok := m.course(view, q)
 	if ok {
 		return r, nil
 	}
@@ -107,7 +110,7 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 	next := question{name: last, typ: q.typ, do: q.edns && q.do, cd: q.flags&flagCD != 0}
 	if got, ok := s.beyond.cached(next); ok {
 		got.via = viaCache
-		return join(r, next, got), nil
+		return m.uncloaked(view, q, next, got, r), nil
 	}
 	if q.flags&flagRD == 0 {
 		if len(r.answer) > 0 {
@@ -118,7 +121,7 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 	return r, func(run context.Context) reply {
 		got := s.beyond.resolve(run, next)
 		got.via = viaUpstream
-		return join(r, next, got)
+		return m.uncloaked(view, q, next, got, r)
 	}
 }
 
@@ -188,6 +191,18 @@ func join(r reply, next question, got reply) reply {
 	if len(r.answer) == 0 {
 		return got
 	}
+	m, err := unpack(next, got)
+	if err != nil {
+		return failure(edeInvalid)
+	}
+	return reply{
+		rcode: got.rcode, aa: r.aa, ede: got.ede, via: got.via,
+		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: append(r.ns[:len(r.ns):len(r.ns)], m.Ns...),
+	}
+}
+
+// unpack reads the records of the answer to next.
+func unpack(next question, got reply) (*dns.Msg, error) {
 	b := make([]byte, headerLen, headerLen+len(next.name)+4+len(got.tail))
 	b[5] = 1
 	for i, n := range got.counts {
@@ -196,14 +211,8 @@ func join(r reply, next question, got reply) reply {
 	b = append(b, next.name...)
 	b = binary.BigEndian.AppendUint16(b, next.typ)
 	b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
-	var m dns.Msg
-	if err := m.Unpack(append(b, got.tail...)); err != nil {
-		return failure(edeInvalid)
-	}
-	return reply{
-		rcode: got.rcode, aa: r.aa, ede: got.ede, via: got.via,
-		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: append(r.ns[:len(r.ns):len(r.ns)], m.Ns...),
-	}
+	m := new(dns.Msg)
+	return m, m.Unpack(append(b, got.tail...))
 }
 
 // A Result is what a client would be told.
@@ -213,7 +222,7 @@ type Result struct {
 	Answer        []string      `json:"answer"`           // records in presentation format
 	Authority     []string      `json:"authority"`        // the same
 	Reason        string        `json:"reason,omitempty"` // why it failed
-	Source        string        `json:"source"`           // zone, cache or upstream
+	Source        string        `json:"source"`           // zone, cache, upstream, blocked or rewritten
 	Took          time.Duration `json:"took"`
 }
 
@@ -249,7 +258,7 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 	}
 	out := Result{
 		Rcode: rcodeName(r.rcode), Authoritative: r.aa, Answer: lines(m.Answer), Authority: lines(m.Ns),
-		Source: [...]string{"zone", "cache", "upstream"}[r.via], Took: time.Since(start),
+		Source: [...]string{"zone", "cache", "upstream", "blocked", "rewritten"}[r.via], Took: time.Since(start),
 	}
 	if r.ede != nil {
 		out.Reason = strings.TrimSuffix(dns.ExtendedErrorCodeToString[r.ede.code]+": "+r.ede.text, ": ")

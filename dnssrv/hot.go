@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/core/names"
+	"pic/dnssrv/policy"
 )
 
 const (
@@ -44,9 +45,10 @@ type hot struct {
 type basis struct {
 	table *table
 	snap  *names.Snapshot
+	set   *policy.Set
 }
 
-func (s *Server) basis() basis { return basis{s.table.Load(), s.snapshot()} }
+func (s *Server) basis() basis { return basis{s.table.Load(), s.snapshot(), s.filter.Current()} }
 
 // A warm is a message that is kept. It never changes.
 type warm struct {
@@ -154,6 +156,7 @@ func (s *Server) hit(g *sighting, b []byte, c client) []byte {
 	}
 	g.hot = h
 	g.who = h.basis.table.conf.asker(c.from, c.to)
+	g.who.view = h.basis.set.View(c.from, c.id).ID()
 	g.set = int(maphash.Bytes(h.seed, g.key[:g.n])%hotSets) * hotWays
 	w := h.get(g)
 	if w == nil || len(w.wire) > g.size {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"pic/dnssrv/policy"
 )
 
 // A reply is what a client is told, before it is a message.
@@ -17,7 +19,8 @@ type reply struct {
 
 	counts [3]uint16 // of tail
 	ede    *ede
-	via    via // where it came from
+	via    via              // where it came from
+	judged *policy.Decision // what was said of a name on the way; nil: nothing
 
 	born      time.Time     // when tail came, where it is from the cache
 	age, life time.Duration // of tail, then

@@ -2,6 +2,7 @@ package dnssrv
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ const rcodes = 17
 
 type counters struct {
 	udp, tcp, dropped, refused atomic.Uint64
-	via                        [3]atomic.Uint64
+	via                        [5]atomic.Uint64
 	rcode                      [rcodes]atomic.Uint64
 }
 
@@ -96,7 +97,7 @@ func (s *Server) Facts() []service.Fact {
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return append(s.upstreamProblems(), s.keyProblems()...)
+	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {

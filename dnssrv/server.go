@@ -3,6 +3,7 @@ package dnssrv
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"pic/core/config"
 	"pic/core/names"
+	"pic/dnssrv/policy"
 	"pic/dnssrv/sign"
 	"pic/internal/listen"
 )
@@ -41,6 +43,7 @@ type Server struct {
 	table   atomic.Pointer[table]
 	hot     atomic.Pointer[hot]
 	forward *forwarder
+	filter  *policy.Engine
 	beyond  resolver // forward, unless somebody puts another in its place
 	keys    *sign.Keys
 	count   counters
@@ -85,6 +88,7 @@ type Options struct {
 func New(o Options) *Server {
 	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(), keys: newKeys(o)}
 	s.beyond = s.forward
+	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
@@ -96,7 +100,7 @@ func New(o Options) *Server {
 // thing wrong.
 func (s *Server) Check(_ context.Context, c Config) error {
 	_, err := compile(c, 0)
-	return err
+	return errors.Join(err, policy.Check(c.policy()))
 }
 
 // Apply implements service.Server. Sockets that stay are not touched; queries
@@ -109,6 +113,10 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		// Time, so that it grows over restarts; secondaries compare it.
 		made = time.Now()
 		serial = max(uint32(made.Unix()), serial+1)
+	}
+	filter, err := s.filter.Prepare(c.policy())
+	if err != nil {
+		return err
 	}
 	s.keys.Follow(c.signed())
 	t, err := version{serial: serial, ring: s.ring}.compile(c)
@@ -133,6 +141,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 			return err
 		}
 	}
+	filter()
 	s.serial = serial
 	s.table.Store(t)
 	s.forward.follow(t.upstreams)
@@ -182,6 +191,9 @@ func (s *Server) serve(b listen.Bound, secure bool) error {
 
 // Run implements service.Server.
 func (s *Server) Run(ctx context.Context) error {
+	var filter sync.WaitGroup
+	filter.Go(func() { s.filter.Run(ctx) })
+	defer filter.Wait()
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	kept := s.keeping(ctx)

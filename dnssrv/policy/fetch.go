@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	fetchTime  = 10 * time.Minute // for a whole list over a slow line
+	headerTime = 30 * time.Second
+	dialTime   = 10 * time.Second
+	redirects  = 5
+)
+
+// A fetcher gets lists from where the document says.
+type fetcher struct {
+	client *http.Client
+}
+
+// newFetcher returns one that asks resolve where hosts are; nil is the host's
+// own resolver, which may well be this cell.
+func newFetcher(resolve func(ctx context.Context, host string) ([]netip.Addr, error)) *fetcher {
+	dialer := &net.Dialer{Timeout: dialTime}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dial(ctx, dialer, resolve, network, address)
+		},
+		ForceAttemptHTTP2: true, TLSHandshakeTimeout: dialTime, ResponseHeaderTimeout: headerTime,
+		MaxIdleConns: 4, IdleConnTimeout: dialTime, MaxResponseHeaderBytes: 64 << 10,
+	}
+	return &fetcher{&http.Client{Transport: t, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		switch {
+		case len(via) > redirects:
+			return errors.New("the server redirects in circles")
+		case via[0].URL.Scheme == "https" && r.URL.Scheme != "https":
+			return errors.New("the server redirects to where nothing is encrypted")
+		}
+		return nil
+	}}}
+}
+
+// dial connects to one of the addresses of a host.
+func dial(ctx context.Context, d *net.Dialer, resolve func(context.Context, string) ([]netip.Addr, error), network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := netip.ParseAddr(host); err == nil || resolve == nil {
+		return d.DialContext(ctx, network, address)
+	}
+	addrs, err := resolve(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", host, err)
+	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("finding %s: it has no address", host)
+	}
+	for _, a := range addrs {
+		var c net.Conn
+		if c, err = d.DialContext(ctx, network, net.JoinHostPort(a.String(), port)); err == nil {
+			return c, nil
+		}
+	}
+	return nil, err
+}
+
+// A fetched is a list on its way.
+type fetched struct {
+	origin
+	body io.ReadCloser // nil: the copy is still what the list is
+}
+
+// fetch gets a list unless the copy have, if there is one, is still what it is.
+func (f *fetcher) fetch(ctx context.Context, url string, have origin) (fetched, error) {
+	if strings.HasPrefix(url, "/") {
+		return fetchFile(url, have)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fetched{}, err
+	}
+	req.Header.Set("User-Agent", "pic-dns")
+	if have.ETag != "" {
+		req.Header.Set("If-None-Match", have.ETag)
+	}
+	if have.Modified != "" {
+		req.Header.Set("If-Modified-Since", have.Modified)
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return fetched{}, unwrapURL(err)
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotModified && have.URL != "":
+		resp.Body.Close()
+		return fetched{origin: have}, nil
+	case resp.StatusCode != http.StatusOK:
+		resp.Body.Close()
+		return fetched{}, fmt.Errorf("the server answers %q", resp.Status)
+	}
+	return fetched{origin{url, resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")}, resp.Body}, nil
+}
+
+// unwrapURL takes the address, which the reader has before them, out of err.
+func unwrapURL(err error) error {
+	var u interface{ Unwrap() error }
+	if errors.As(err, &u) && strings.HasPrefix(err.Error(), "Get ") {
+		return u.Unwrap()
+	}
+	return err
+}
+
+// fetchFile gets a list from a file of this machine.
+func fetchFile(path string, have origin) (fetched, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fetched{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return fetched{}, fmt.Errorf("%s is not a file", path)
+	}
+	now := origin{URL: path, Modified: fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size())}
+	if now == have {
+		return fetched{origin: have}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fetched{}, err
+	}
+	return fetched{now, f}, nil
+}

@@ -1,0 +1,164 @@
+package policy
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pic/core/config"
+)
+
+// names writes n names of lists, one a line, about 17 octets each.
+func manyNames(n int) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		b := bufio.NewWriterSize(w, 1<<16)
+		for i := range n {
+			if i%5 < 3 {
+				fmt.Fprintf(b, "||a%d.%x.test^\n", i%97, i*2654435761%(1<<32))
+			} else {
+				fmt.Fprintf(b, "||ads%x.test^\n", i*2654435761%(1<<32))
+			}
+		}
+		w.CloseWithError(b.Flush())
+	}()
+	return r
+}
+
+// resident is how much of the process is in memory, and the most that ever was.
+func resident(t *testing.T) (now, peak int) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skip(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		switch f[0] {
+		case "VmRSS:":
+			now, _ = strconv.Atoi(f[1])
+		case "VmHWM:":
+			peak, _ = strconv.Atoi(f[1])
+		}
+	}
+	return now << 10, peak << 10
+}
+
+func library1(t testing.TB, in io.Reader, about ...int) *library {
+	t.Helper()
+	s, err := newShelf(append(about, 1000)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.add("one", in); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// The limits are those of the house: 30 MB more with a million names, 60 MB
+// while the next million is read beside them.
+func TestAMillionNamesFitIntoThirtyMegabytes(t *testing.T) {
+	const million = 1_000_000
+	library1(t, manyNames(1000)) // whatever the first costs
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		t.Log("the peak is that of the process:", err)
+	}
+	before, _ := resident(t)
+	l := library1(t, manyNames(million))
+	debug.FreeOSMemory()
+	now, peak := resident(t)
+	t.Logf("%d names: %.1f MB, of them %.1f of the table; peak %.1f", l.names(), mb(now-before), mb(l.table.Bytes()), mb(peak-before))
+	if l.names() != million {
+		t.Errorf("%d names of a million", l.names())
+	}
+	if now-before > 30e6 {
+		t.Errorf("a million names take %.1f MB", mb(now-before))
+	}
+	next := library1(t, manyNames(million), million)
+	_, peak = resident(t)
+	t.Logf("with the next: peak %.1f MB", mb(peak-before))
+	if peak-before > 60e6 {
+		t.Errorf("a second library beside it takes %.1f MB", mb(peak-before))
+	}
+	runtime.KeepAlive(l)
+	runtime.KeepAlive(next)
+}
+
+func mb(n int) float64 { return float64(n) / 1e6 }
+
+func TestTablesGiveTheirMemoryBack(t *testing.T) {
+	library1(t, manyNames(100_000))
+	debug.FreeOSMemory()
+	before, _ := resident(t)
+	for range 20 {
+		library1(t, manyNames(100_000))
+		runtime.GC()
+	}
+	debug.FreeOSMemory()
+	runtime.GC()
+	if now, _ := resident(t); now-before > 12e6 {
+		t.Errorf("twenty tables, none in use, left %.1f MB", mb(now-before))
+	}
+}
+
+func TestLookingUpTakesNoMemory(t *testing.T) {
+	l := library1(t, strings.NewReader("||ads.test^\n@@||ok.ads.test^\n"))
+	s := newSet(must(t, filter(config.Filter{Lists: []config.List{{Name: "one", URL: "one"}}})), l, nil, never, noon)
+	v := s.View(client1, "")
+	name := wire(t, "a.b.ok.ads.test")
+	if n := testing.AllocsPerRun(100, func() {
+		l.table.each(name, func(string, int, []said) bool { return true })
+	}); n != 0 {
+		t.Errorf("a lookup allocates %v times", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { s.View(client1, "") }); n != 0 {
+		t.Errorf("a view allocates %v times", n)
+	}
+	if d := v.Decide(name, 1); d.Action != Allow || d.Rule != "@@||ok.ads.test^" || d.List != "one" {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestTableFull(t *testing.T) {
+	b, err := NewBuilder(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Drop()
+	b.t.pages = make([][]byte, maxPages)
+	b.used = pageSize
+	if _, err := b.Add([]byte("a.test"), formName, 0); err != ErrFull {
+		t.Errorf("got %v", err)
+	}
+	b.t.pages = nil
+}
+
+func BenchmarkBuild(b *testing.B) {
+	var text bytes.Buffer
+	io.Copy(&text, manyNames(1_000_000))
+	for b.Loop() {
+		library1(b, bytes.NewReader(text.Bytes()))
+	}
+	b.ReportMetric(float64(text.Len())/1e6, "MB")
+}
+
+func BenchmarkLookup(b *testing.B) {
+	l := library1(b, manyNames(1_000_000))
+	name := wire(b, "www.cdn.example.com")
+	for b.Loop() {
+		l.table.each(name, func(string, int, []said) bool { return true })
+	}
+}
