@@ -70,7 +70,7 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 		for i := range nameCount {
 			records = append(records, config.Record{Name: strings.TrimSuffix(ownName(i), "."+domain+"."), Type: "A", Value: ownValue(i)})
 		}
-		c, err := l.trial(ctx, map[string]any{"dns.records": records, "dns.upstreams": []string{up.String()}})
+		c, err := l.trial(ctx, map[string]any{"dns.records": records, "dns.upstreams": []string{up.String()}, "dns.rate": 10_000_000})
 		if err != nil {
 			return nil, err
 		}

@@ -58,6 +58,10 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		s.count.dropped.Add(1)
 		return nil, nil
 	}
+	q.proto = c.proto
+	if q.personal() {
+		q.ready = s.greeting(nil, &q.opt, c)
+	}
 	t := s.table.Load()
 	if !c.inside && !holds(t.conf.Allow, c.from) {
 		s.count.refused.Add(1)
@@ -83,7 +87,18 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	}
 	q.raw = append([]byte(nil), q.raw...) // b is somebody else's soon
 	q.asked = q.raw[:len(q.asked)]
-	return nil, func() []byte { return done(&q, rest(run)) }
+	var seen *sighting
+	if c.seen != nil && c.seen.hot != nil {
+		seen = c.seen.hold()
+	}
+	return nil, func() []byte {
+		r := rest(run)
+		out := done(&q, r)
+		if seen != nil {
+			s.keep(seen, t, &q, r)
+		}
+		return out
+	}
 }
 
 // decide answers q from what is at hand; else it returns what is left to do.
@@ -113,10 +128,11 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 		return m.uncloaked(view, q, next, got, r), nil
 	}
 	if q.flags&flagRD == 0 {
+		r.fleeting = true // until others have asked
 		if len(r.answer) > 0 {
 			return r, nil
 		}
-		return reply{rcode: dns.RcodeRefused, ede: &ede{dns.ExtendedErrorCodeNotAuthoritative, ""}}, nil
+		return reply{rcode: dns.RcodeRefused, fleeting: true, ede: &ede{dns.ExtendedErrorCodeNotAuthoritative, ""}}, nil
 	}
 	return r, func(run context.Context) reply {
 		got := s.beyond.resolve(run, next)
@@ -137,6 +153,8 @@ func refuse(q *query) (reply, bool) {
 	switch {
 	case q.opcode() != dns.OpcodeQuery:
 		return reply{rcode: dns.RcodeNotImplemented}, true
+	case len(q.raw) == 0: // a cookie is all it wants
+		return reply{}, true
 	case q.edns && q.version != 0:
 		return reply{rcode: dns.RcodeBadVers}, true
 	case q.typ == dns.TypeNone, q.typ == dns.TypeOPT:

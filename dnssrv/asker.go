@@ -15,7 +15,6 @@ const cellTTL = 60
 type asker struct {
 	four, six netip.Addr // the cell's addresses as this client can reach them
 	vpn       bool
-	view      uint32 // what is filtered for them; see policy.View.ID
 }
 
 // asker finds out how who asks from a client at from, having reached the cell

@@ -40,6 +40,12 @@ func (v version) compile(c Config) (*table, error) {
 		},
 		version: v,
 	}
+	if r := c.DNS.Rate; r != nil {
+		b.rate = *r
+	}
+	if r := c.DNS.Responses; r != nil {
+		b.responses = *r
+	}
 	if c.Domain != "" {
 		b.build()
 	}

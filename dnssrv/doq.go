@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/quic-go/quic-go"
 )
 
@@ -206,7 +205,7 @@ func readQuery(r io.Reader) ([]byte, error) {
 		return nil, errFormat
 	}
 	b := buf[2:n]
-	if hasOption(optOf(b), dns.EDNS0TCPKEEPALIVE) {
+	if q, err := parse(b); err == nil && q.alive {
 		return nil, errFormat
 	}
 	return b, nil

@@ -45,7 +45,8 @@ type forwarder struct {
 // A flight is a question under way, for all who ask it meanwhile.
 type flight struct {
 	done   chan struct{}
-	answer *answer // once done
+	answer *answer   // once done
+	landed time.Time // the same; zero: it is not kept
 	epoch  uint64
 }
 
@@ -131,7 +132,9 @@ func (f *forwarder) resolve(run context.Context, q question) reply {
 		if a, age, ok := f.cache.get(q, time.Now()); ok {
 			f.mu.Unlock()
 			f.hits.Add(1)
-			return a.reply(age)
+			r := a.reply(age)
+			r.born, r.age, r.life = time.Now().Add(-age), age, a.life
+			return r
 		}
 		if f.closed || len(f.flights) >= maxFlights {
 			f.mu.Unlock()
@@ -143,7 +146,9 @@ func (f *forwarder) resolve(run context.Context, q question) reply {
 	}
 	f.mu.Unlock()
 	<-fl.done
-	return fl.answer.reply(0)
+	r := fl.answer.reply(0)
+	r.born, r.life = fl.landed, fl.answer.life
+	return r
 }
 
 // fly answers one question for all who wait.
@@ -163,6 +168,9 @@ func (f *forwarder) fly(run context.Context, q question, fl *flight) {
 	defer cancel()
 	f.sent.Add(1)
 	fl.answer = f.race(ctx, q)
+	if fl.answer.life > 0 {
+		fl.landed = time.Now()
+	}
 	f.cache.put(q, fl.answer, time.Now(), fl.epoch)
 }
 

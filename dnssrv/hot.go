@@ -15,27 +15,28 @@ import (
 
 const (
 	hotWays  = 4
-	hotSets  = 4096
-	hotBytes = 8 << 20 // of all kept messages together, their overhead included
+	hotSets  = 1 << 14 // at most; there are fewer while few messages are kept
+	hotFirst = 1 << 6
+	hotBytes = 16 << 20 // of all kept messages together, their overhead included
 	// hotOverhead is about what a kept message takes besides its bytes.
-	hotOverhead = 192
+	hotOverhead = 320
+	// wakeShare is the part of its time at whose end a message that is still asked
+	// for is found out anew.
+	wakeShare = 10
 )
 
 // A hot keeps whole messages, as they were sent, for those who ask the same from
-// the same view. It belongs to one table and one snapshot of the names found
-// out: where either changes, another takes its place, so nothing that it holds
-// needs to be searched for and no answer outlives what it was made of. Readers
-// take no lock.
-//
-// Measured with bench/dns on two busy cores: processor time per answer went from
-// 1.64 to 1.22 times Unbound's. One system call to receive and one to send for
-// each message remain.
+// the same view. It belongs to one basis: where that changes, another takes its
+// place, so nothing that it holds needs to be searched for and no answer outlives
+// what it was made of. Readers take no lock. The OPT record is not kept: it is
+// made for each client (RFC 6891 §6.1.1), so all take the same message.
 type hot struct {
 	basis basis
 	seed  maphash.Seed
-	slots []atomic.Pointer[warm]
+	slots atomic.Pointer[[]atomic.Pointer[warm]] // a power of two of sets of hotWays
 
 	mu    sync.Mutex // of those who put
+	count int
 	bytes int
 	hand  int // the slot that makes room next
 }
@@ -50,94 +51,43 @@ type basis struct {
 
 func (s *Server) basis() basis { return basis{s.table.Load(), s.snapshot(), s.filter.Current()} }
 
-// A warm is a message that is kept. It never changes.
+// A warm is a message that is kept. It never changes, but for woken.
 type warm struct {
-	who  asker
+	who  audience
 	key  string // see sighting.key
-	wire []byte // id 0, the question in lower case
+	hash uint64
+	wire []byte // id 0, the question in lower case, without OPT
+	opts []byte // options that belong to the answer
 	via  via
 	code int // response code
 
-	ttls  []int     // where TTLs are that count down; none in answers of zones
+	ttls  []uint16  // where TTLs are that count down; none in answers of zones
 	born  time.Time // when they began to; zero: they do not
 	aged  uint32    // seconds that are counted down in wire
 	until time.Time
+	wake  time.Time   // from then on who asks has it found out anew
+	woken atomic.Bool // somebody did
 }
 
-func (w *warm) cost() int { return hotOverhead + len(w.key) + len(w.wire) + 8*len(w.ttls) }
-
-func newHot(w basis) *hot {
-	return &hot{basis: w, seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[warm], hotSets*hotWays)}
+func (w *warm) cost() int {
+	return hotOverhead + len(w.key) + len(w.wire) + len(w.opts) + 2*len(w.ttls)
 }
 
-// A sighting is a query as far as the kept messages tell queries apart. One is
-// used again and again, so that a hit needs no memory.
-type sighting struct {
-	hot  *hot
-	who  asker
-	set  int
-	end  int // of the question section
-	size int // what the client takes
-	n    int // of key
-	// key is the name in lower case, type, class, and the flags that matter.
-	key [maxName + 5]byte
-	out [udpSize]byte
-}
-
-// read fills s from the message b; it is false where the message is not a plain
-// query, which is for parse to judge.
-func (s *sighting) read(b []byte) bool {
-	if len(b) < headerLen || len(b) > maxSize {
-		return false
-	}
-	flags := binary.BigEndian.Uint16(b[2:])
-	if flags&(flagQR|0x7800) != 0 || binary.BigEndian.Uint32(b[4:]) != 1<<16 {
-		return false
-	}
-	end := plainName(b, headerLen)
-	if end < 0 || end+4 > len(b) {
-		return false
-	}
-	q := query{size: minSize}
-	more := int(binary.BigEndian.Uint16(b[10:]))
-	if q.additional(b, end+4, int(binary.BigEndian.Uint16(b[8:])), more) != nil || q.version != 0 {
-		return false
-	}
-	s.end, s.size = end+4, q.size
-	s.n = end - headerLen
-	for i, c := range b[headerLen:end] {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		s.key[i] = c
-	}
-	s.n += copy(s.key[s.n:], b[end:end+4])
-	var class byte
-	if q.edns {
-		class |= 1
-	}
-	if q.edns && q.do {
-		class |= 2
-	}
-	if flags&flagRD != 0 {
-		class |= 4
-	}
-	if flags&flagCD != 0 {
-		class |= 8
-	}
-	s.key[s.n] = class
-	s.n++
-	return true
+func newHot(b basis) *hot {
+	h := &hot{basis: b, seed: maphash.MakeSeed()}
+	first := make([]atomic.Pointer[warm], hotFirst*hotWays)
+	h.slots.Store(&first)
+	return h
 }
 
 // current returns what is kept for the basis of this moment.
 func (s *Server) current() *hot {
-	w := s.basis()
+	b := s.basis()
 	h := s.hot.Load()
-	if h != nil && h.basis == w {
+	if h != nil && h.basis == b {
 		return h
 	}
-	fresh := newHot(w)
+	fresh := newHot(b)
 	s.hot.CompareAndSwap(h, fresh) // who loses keeps for nobody, once
 	return fresh
 }
@@ -146,52 +96,107 @@ func (s *Server) current() *hot {
 // is part of g, which then also says where an answer to b may be kept; g.hot is
 // nil where none may.
 func (s *Server) hit(g *sighting, b []byte, c client) []byte {
+	return s.sought(g, b, c, s.current(), time.Now())
+}
+
+// sought is hit for who knows what is kept and the time.
+func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) []byte {
 	g.hot = nil
 	if !g.read(b) {
 		return nil
 	}
-	h := s.current()
-	if !holds(h.basis.table.conf.Allow, c.from) {
+	who, allowed := g.recognise(h, c, now)
+	if !allowed {
 		return nil
 	}
-	g.hot = h
-	g.who = h.basis.table.conf.asker(c.from, c.to)
-	g.who.view = h.basis.set.View(c.from, c.id).ID()
-	g.set = int(maphash.Bytes(h.seed, g.key[:g.n])%hotSets) * hotWays
+	g.hot, g.who = h, who
+	g.hash = maphash.Bytes(h.seed, g.key[:g.n])
 	w := h.get(g)
-	if w == nil || len(w.wire) > g.size {
+	if w == nil {
 		return nil
 	}
-	out := g.out[:copy(g.out[:], w.wire)]
-	if !w.born.IsZero() && !w.age(out) {
+	limit := c.proto.limit(&g.opt)
+	if len(w.wire) > limit {
 		return nil
+	}
+	if g.out == nil {
+		g.out = make([]byte, 0, roomFor)
+	}
+	out := append(g.out[:0], w.wire...)
+	if !w.born.IsZero() {
+		if !w.age(out, now) {
+			return nil
+		}
+		if now.After(w.wake) && w.woken.CompareAndSwap(false, true) {
+			s.wake(g.asked())
+		}
 	}
 	copy(out, b[:2])
 	copy(out[headerLen:], b[headerLen:g.end])
-	s.count.answered(w.code, w.via)
-	if w.via == viaCache {
-		s.forward.hits.Add(1)
+	if g.edns {
+		out[11]++ // of at most some dozens
+		if g.personal() {
+			g.ready = s.greeting(g.ready[:0], &g.opt, c)
+		} else {
+			g.ready = g.ready[:0]
+		}
+		at := len(out)
+		out = g.pad(g.record(out, w.code, w.opts, g.ready), at, c.proto, limit)
+		if len(out) > limit {
+			return nil
+		}
 	}
+	s.told(g, w, c)
 	return out
 }
 
+// roomFor is the length of the longest answer from what is kept, with all its
+// options.
+const roomFor = 2048
+
+// told counts a hit. Every one comes by here.
+func (s *Server) told(g *sighting, w *warm, _ client) {
+	count := g.count
+	if count == nil {
+		count = &s.count
+	}
+	count.answered(w.code, w.via)
+}
+
+// wake has the resolver find out anew what somebody asks for and will soon be
+// over, where it can do that.
+func (s *Server) wake(q question) {
+	if b, ok := s.beyond.(interface{ prefetch(question) }); ok {
+		b.prefetch(q)
+	}
+}
+
 func (h *hot) get(g *sighting) *warm {
+	slots := *h.slots.Load()
+	set := slotOf(slots, g.hash)
 	for i := range hotWays {
-		w := h.slots[g.set+i].Load()
-		if w != nil && w.key == string(g.key[:g.n]) && w.who == g.who {
+		w := slots[set+i].Load()
+		if w != nil && w.hash == g.hash && w.key == string(g.key[:g.n]) && w.who == g.who {
 			return w
 		}
 	}
 	return nil
 }
 
+// slotOf is where the set of a hash begins.
+func slotOf(slots []atomic.Pointer[warm], hash uint64) int {
+	return int(hash) & (len(slots)/hotWays - 1) * hotWays
+}
+
 // age counts the TTLs of out down; it is false where the message is too old.
-func (w *warm) age(out []byte) bool {
-	now := time.Now()
+func (w *warm) age(out []byte, now time.Time) bool {
 	if !now.Before(w.until) || now.Before(w.born) {
 		return false
 	}
 	d := uint32(now.Sub(w.born)/time.Second) - w.aged
+	if d == 0 {
+		return true
+	}
 	for _, at := range w.ttls {
 		ttl := binary.BigEndian.Uint32(out[at:])
 		binary.BigEndian.PutUint32(out[at:], ttl-min(d, ttl))
@@ -203,59 +208,75 @@ func (w *warm) age(out []byte) bool {
 // The basis is compared once more, for r was made after g was.
 func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	h := g.hot
-	if h == nil || h.basis.table != t || h.basis != s.basis() || r.via == viaUpstream {
+	if h == nil || h.basis.table != t || h.basis != s.basis() || r.fleeting || r.rcode > 15 {
 		return
 	}
-	if r.via == viaCache && r.born.IsZero() {
-		return // made of parts that age each in its own way
+	if r.via != viaZone && r.born.IsZero() {
+		return // made of parts that age each in its own way, or not to be kept
 	}
 	small := *q
 	small.id = 0
 	small.raw = lower(q.raw[:len(q.asked)])
 	small.asked = small.raw
 	small.raw = append(small.raw, q.raw[len(q.asked):]...)
+	small.opt = opt{edns: true, do: q.edns && q.do, size: udpSize}
+	small.ready, small.proto = nil, overUDP
 	asked, name := q.presented(), small.presented()
 	for _, rr := range r.answer {
 		if asked != name && rr.Header().Name == asked { // then it is a copy
 			rr.Header().Name = name
 		}
 	}
-	w := &warm{who: g.who, key: string(g.key[:g.n]), via: r.via, code: r.rcode}
+	w := &warm{who: g.who, key: string(g.key[:g.n]), hash: g.hash, via: r.via, code: r.rcode}
 	w.wire = message(&small, r, udpSize)
-	if binary.BigEndian.Uint16(w.wire[2:])&flagTC != 0 {
+	if binary.BigEndian.Uint16(w.wire[2:])&flagTC != 0 || !w.dress(g.end) {
 		return
 	}
-	if r.via == viaCache {
+	if r.via == viaZone {
+		w.ttls = nil
+	} else {
+		w.via = viaCache
 		w.born, w.until, w.aged = r.born, r.born.Add(r.life), uint32(r.age/time.Second)
-		w.ttls = ttlsOf(w.wire, g.end)
+		w.wake = w.until.Add(-r.life / wakeShare)
 	}
-	h.put(g.set, w)
+	h.put(w)
 }
 
-// ttlsOf returns where the TTLs of the records are, but for the OPT's, which is
-// none.
-func ttlsOf(b []byte, off int) []int {
-	var at []int
-	for off < len(b) {
-		rr, ok := skim(b, off)
+// dress finds the TTLs in the message of w, whose records begin at off, and takes
+// its OPT record off.
+func (w *warm) dress(off int) bool {
+	for off < len(w.wire) {
+		rr, ok := skim(w.wire, off)
 		if !ok {
-			break
+			return false
 		}
-		if rr.typ != dns.TypeOPT {
-			at = append(at, rr.ttlAt)
+		if rr.typ == dns.TypeOPT {
+			if rr.end != len(w.wire) || w.wire[11] == 0 {
+				return false
+			}
+			w.opts = w.wire[rr.ttlAt+6 : rr.end : rr.end]
+			w.wire = w.wire[:off:off]
+			w.wire[11]--
+			return w.wire[11] < 255
 		}
+		w.ttls = append(w.ttls, uint16(rr.ttlAt))
 		off = rr.end
 	}
-	return at
+	return false
 }
 
 // put keeps w in its set, and lets go of others until there is room.
-func (h *hot) put(set int, w *warm) {
+func (h *hot) put(w *warm) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if slots := *h.slots.Load(); h.count >= len(slots)/2 && len(slots) < hotSets*hotWays {
+		h.grow(2 * len(slots))
+	}
+	slots := *h.slots.Load()
+	set := slotOf(slots, w.hash)
 	at := -1
 	for i := range hotWays {
-		old := h.slots[set+i].Load()
+		old := slots[set+i].Load()
 		if old != nil && old.key == w.key && old.who == w.who {
 			at = set + i
 			break
@@ -265,20 +286,41 @@ func (h *hot) put(set int, w *warm) {
 		}
 	}
 	if at < 0 {
-		h.hand = (h.hand + 1) % len(h.slots)
+		h.hand = (h.hand + 1) % len(slots)
 		at = set + h.hand%hotWays
 	}
-	h.drop(at)
+	h.drop(slots, at)
 	for h.bytes+w.cost() > hotBytes {
-		h.hand = (h.hand + 1) % len(h.slots)
-		h.drop(h.hand)
+		h.hand = (h.hand + 1) % len(slots)
+		h.drop(slots, h.hand)
 	}
 	h.bytes += w.cost()
-	h.slots[at].Store(w)
+	h.count++
+	slots[at].Store(w)
 }
 
-func (h *hot) drop(at int) {
-	if old := h.slots[at].Swap(nil); old != nil {
+func (h *hot) drop(slots []atomic.Pointer[warm], at int) {
+	if old := slots[at].Swap(nil); old != nil {
 		h.bytes -= old.cost()
+		h.count--
 	}
+}
+
+// grow moves all to n slots.
+func (h *hot) grow(n int) {
+	old, fresh := *h.slots.Load(), make([]atomic.Pointer[warm], n)
+	for i := range old {
+		w := old[i].Load()
+		if w == nil {
+			continue
+		}
+		// A set is split in two, so there is room for all of it.
+		for at := slotOf(fresh, w.hash); ; at++ {
+			if fresh[at].Load() == nil {
+				fresh[at].Store(w)
+				break
+			}
+		}
+	}
+	h.slots.Store(&fresh)
 }

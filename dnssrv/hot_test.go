@@ -47,8 +47,8 @@ func answered(s *Server, b []byte, c client) ([]byte, bool) {
 	return out, later == nil
 }
 
-// sought is what s tells c by way of what is kept; hit says whether it was.
-func sought(s *Server, b []byte, c client) (out []byte, hit bool) {
+// recalled is what s tells c by way of what is kept; hit says whether it was.
+func recalled(s *Server, b []byte, c client) (out []byte, hit bool) {
 	g := new(sighting)
 	if out := s.hit(g, b, c); out != nil {
 		return out, true
@@ -77,7 +77,7 @@ func TestKeptAnswersAreTheOnesThatWouldBeMade(t *testing.T) {
 		}
 		b, c := packed(t, m), from(askers[r.IntN(len(askers))])
 		want, now := answered(s, b, c)
-		got, hit := sought(s, b, c)
+		got, hit := recalled(s, b, c)
 		if !now {
 			if hit {
 				t.Fatalf("%d: hit for what takes others: %v", i, m)
@@ -101,11 +101,22 @@ func TestKeptAnswersAreTheOnesThatWouldBeMade(t *testing.T) {
 	}
 }
 
+// all returns what is kept.
+func (h *hot) all() (out []*warm) {
+	slots := *h.slots.Load()
+	for i := range slots {
+		if w := slots[i].Load(); w != nil {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 func TestAHitNeedsNoMemory(t *testing.T) {
 	s := warmed(t, 0)
 	for _, name := range []string{"home.oak.home.arpa.", "www.example.net."} {
 		b, g, c := packed(t, new(dns.Msg).SetQuestion(name, dns.TypeA)), new(sighting), from(fromLAN)
-		sought(s, b, c)
+		recalled(s, b, c)
 		if n := testing.AllocsPerRun(200, func() {
 			if s.hit(g, b, c) == nil {
 				t.Fatal("no hit")
@@ -126,12 +137,10 @@ func TestKeptTTLsCountDownAndEnd(t *testing.T) {
 	} {
 		s := warmed(t, 0)
 		b := packed(t, new(dns.Msg).SetQuestion("www.example.net.", dns.TypeA))
-		sought(s, b, from(fromLAN))
+		recalled(s, b, from(fromLAN))
 		h := s.hot.Load()
-		for i := range h.slots {
-			if w := h.slots[i].Load(); w != nil {
-				w.born, w.until = w.born.Add(-tt.age), w.until.Add(-tt.age)
-			}
+		for _, w := range h.all() {
+			w.born, w.until = w.born.Add(-tt.age), w.until.Add(-tt.age)
 		}
 		got := s.hit(new(sighting), b, from(fromLAN))
 		if (got != nil) != tt.hit {
@@ -157,7 +166,7 @@ func TestAChangeIsSeenByTheNextQuery(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					sought(s, b, from(fromLAN))
+					recalled(s, b, from(fromLAN))
 				}
 			}
 		})
@@ -167,7 +176,7 @@ func TestAChangeIsSeenByTheNextQuery(t *testing.T) {
 		d.DNS.Records = append(d.DNS.Records, config.Record{Name: "n", Type: "TXT", Value: fmt.Sprintf("v%d", i)})
 		s.table.Store(compiled(t, d))
 		for range 3 {
-			out, _ := sought(s, b, from(fromLAN))
+			out, _ := recalled(s, b, from(fromLAN))
 			if !bytes.Contains(out, fmt.Appendf(nil, "\x00%c%cv%d", 2+len(fmt.Sprint(i)), 1+len(fmt.Sprint(i)), i)) {
 				t.Errorf("change %d is not seen: %q", i, out)
 			}
@@ -180,13 +189,11 @@ func TestAChangeIsSeenByTheNextQuery(t *testing.T) {
 func TestKeptAnswersStayWithinTheirBytes(t *testing.T) {
 	h := newHot(basis{})
 	for i := range 20_000 {
-		h.put(i%hotSets*hotWays, &warm{key: fmt.Sprint(i), wire: make([]byte, udpSize)})
+		h.put(&warm{key: fmt.Sprint(i), hash: rand.Uint64(), wire: make([]byte, udpSize)})
 	}
 	sum := 0
-	for i := range h.slots {
-		if w := h.slots[i].Load(); w != nil {
-			sum += w.cost()
-		}
+	for _, w := range h.all() {
+		sum += w.cost()
 	}
 	if sum != h.bytes || sum > hotBytes || sum < hotBytes/2 {
 		t.Errorf("%d bytes, counted as %d", sum, h.bytes)
@@ -212,8 +219,8 @@ func FuzzSighting(f *testing.F) {
 			}
 		}
 		want, now := answered(s, b, from(fromLAN))
-		sought(s, b, from(fromLAN))
-		got, hit := sought(s, b, from(fromLAN))
+		recalled(s, b, from(fromLAN))
+		got, hit := recalled(s, b, from(fromLAN))
 		if hit && (!now || len(got) > g.size || !bytes.Equal(got[:headerLen-8], want[:headerLen-8])) {
 			t.Fatalf("got %x, want %x", got, want)
 		}
@@ -226,7 +233,7 @@ func TestWhoAsksFromTheVPNNeverGetsTheLoopbackAnswer(t *testing.T) {
 	seen := map[string]string{}
 	for range 3 {
 		for _, a := range []string{"127.0.0.1", fromVPN, fromLAN} {
-			out, _ := sought(s, b, from(a))
+			out, _ := recalled(s, b, from(a))
 			var m dns.Msg
 			if err := m.Unpack(out); err != nil || len(m.Answer) != 1 {
 				t.Fatalf("%s: %v %v", a, err, &m)
@@ -261,7 +268,7 @@ func TestAKeptAnswerIsNotSentToWhoTakesLess(t *testing.T) {
 	}{{1232, false}, {4096, true}, {512, false}, {1232, true}} {
 		m := new(dns.Msg).SetQuestion("many.oak.home.arpa.", dns.TypeTXT)
 		m.SetEdns0(tt.size, false)
-		out, hit := sought(s, packed(t, m), from(fromLAN))
+		out, hit := recalled(s, packed(t, m), from(fromLAN))
 		var got dns.Msg
 		if err := got.Unpack(out); err != nil || hit != tt.hit || got.Truncated != (tt.size == 512) || len(out) > int(tt.size) {
 			t.Errorf("%d: hit %v, %d bytes, %v", tt.size, hit, len(out), err)

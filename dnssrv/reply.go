@@ -21,6 +21,8 @@ type reply struct {
 	ede    *ede
 	via    via              // where it came from
 	judged *policy.Decision // what was said of a name on the way; nil: nothing
+	// fleeting: it is of this moment, and not to be kept.
+	fleeting bool
 
 	born      time.Time     // when tail came, where it is from the cache
 	age, life time.Duration // of tail, then
@@ -79,7 +81,8 @@ func message(q *query, r reply, limit int) []byte {
 		flags |= flagTC
 	}
 	if opt != nil {
-		b = append(b, opt...)
+		at := len(b)
+		b = q.pad(append(b, opt...), at, q.proto, limit)
 		counts[2]++
 	}
 	binary.BigEndian.PutUint16(b, q.id)
@@ -98,26 +101,19 @@ func pack(q *query, r reply) ([]byte, error) {
 	return m.Pack()
 }
 
-// options returns the OPT record of a reply, nil where the client sent none.
-func options(q *query, r reply) []byte {
-	if !q.edns {
+// options returns the OPT record of a reply without padding, nil where the client
+// sent none.
+func options(q *query, r reply) []byte { return q.record(nil, r.rcode, r.ede.option(), q.ready) }
+
+// option is the reason as an option of the OPT record; nil for none.
+func (e *ede) option() []byte {
+	if e == nil {
 		return nil
 	}
-	b := make([]byte, 11, 128)
-	binary.BigEndian.PutUint16(b[1:], dns.TypeOPT)
-	binary.BigEndian.PutUint16(b[3:], udpSize)
-	b[5] = byte(r.rcode >> 4)
-	if q.do {
-		b[7] = 0x80
-	}
-	if r.ede == nil {
-		return b
-	}
-	text := r.ede.text[:min(len(r.ede.text), 80)]
-	n := uint16(2 + len(text))
-	binary.BigEndian.PutUint16(b[9:], 4+n)
+	text := e.text[:min(len(e.text), 80)]
+	b := make([]byte, 0, 6+len(text))
 	b = binary.BigEndian.AppendUint16(b, dns.EDNS0EDE)
-	b = binary.BigEndian.AppendUint16(b, n)
-	b = binary.BigEndian.AppendUint16(b, r.ede.code)
+	b = binary.BigEndian.AppendUint16(b, uint16(2+len(text)))
+	b = binary.BigEndian.AppendUint16(b, e.code)
 	return append(b, text...)
 }

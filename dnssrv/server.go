@@ -53,6 +53,11 @@ type Server struct {
 	shakes  *crowd // handshakes of TLS under way
 	quics   *crowd // connections over QUIC
 	running atomic.Pointer[context.Context]
+	busy    atomic.Int64 // queries over UDP that are being answered elsewhere
+	rate    *limiter     // of queries, by client
+	answers *limiter     // to strangers, by network and by what they say
+	cookies cookies
+	lanes   [maxHands]lane
 
 	mu     sync.Mutex // of Apply and Run
 	serial uint32
@@ -89,6 +94,7 @@ func New(o Options) *Server {
 	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(), keys: newKeys(o)}
 	s.beyond = s.forward
 	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
+	s.rate, s.answers = newLimiter(), newLimiter()
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)

@@ -31,6 +31,7 @@ func lab(upstreams ...string) *config.Document {
 	d.DNS.Listen = []netip.Addr{loopback4}
 	d.WireGuard.Enabled = new(bool)
 	d.DNS.TLS = new(bool) // those tests that are about it switch it on
+	d.DNS.Rate = new(int) // tests are in a hurry
 	return d
 }
 

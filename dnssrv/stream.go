@@ -28,15 +28,10 @@ var sightings = sync.Pool{New: func() any { return new(sighting) }}
 // answer answers the message b of a stream: at once, or by what later returns.
 // Both are nil where b is no query. out is good until c.seen is used again.
 func (s *Server) answer(run context.Context, b []byte, c client) (out []byte, later func() []byte) {
-	e := extrasOf(b, c.proto)
 	if out := s.hit(c.seen, b, c); out != nil {
-		return e.add(out), nil
+		return out, nil
 	}
-	out, rest := s.respond(run, b, c, streamLimit)
-	if rest != nil {
-		return nil, func() []byte { return e.add(rest()) }
-	}
-	return e.add(out), nil
+	return s.respond(run, b, c, streamLimit)
 }
 
 // await returns what later returns, once c may wait for one more answer; nil if

@@ -33,6 +33,9 @@ type table struct {
 	entries   []Entry
 	home      string // the name of the cell's own addresses, with the last dot
 	made      time.Time
+
+	rate      int // queries of one client in a second; 0: no limit
+	responses int // equal answers in a second to a network beyond LAN and VPN; 0: no limit
 }
 
 // zone returns the zone that answers a question for typ of n, nil if none does.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -12,8 +13,10 @@ import (
 )
 
 const (
-	readers  = 2    // goroutines that read from one UDP socket
-	maxQuery = 4096 // bytes of a message of a client
+	maxQuery  = 4096 // bytes of a message of a client
+	batchSize = 32   // messages that are received and answered together
+	maxBusy   = 1024 // queries over UDP that are being answered without having to wait for others
+	maxHands  = 8    // goroutines that read from one socket
 )
 
 type addr = netip.Addr
@@ -21,34 +24,181 @@ type addr = netip.Addr
 // datagramLimit is how much a client takes over UDP.
 func datagramLimit(q *query) int { return q.size }
 
+// A crew answers what comes in at one socket. One hand waits for queries. Only
+// where they come faster than it can answer do others help, each on its own core:
+// who is woken for nothing takes time from whoever could use it.
+type crew struct {
+	s    *Server
+	run  context.Context
+	conn *datagram.Conn
+	help chan struct{} // wakes a hand
+}
+
 // serveUDP answers what comes in at pc until it is closed.
 func (s *Server) serveUDP(run context.Context, pc net.PacketConn) {
-	conn := datagram.Wrap(pc)
-	conn.ReadBuffer(1 << 20) // bursts of a browser, while we wait for the disk or a core
-	for range readers {
-		s.wg.Go(func() { s.read(run, conn) })
+	c := &crew{s: s, run: run, conn: datagram.Wrap(pc), help: make(chan struct{}, 1)}
+	c.conn.ReadBuffer(1 << 20) // bursts of a browser, while we wait for the disk or a core
+	s.wg.Go(func() {
+		defer close(c.help)
+		c.lead()
+	})
+	for i := 1; i < min(runtime.GOMAXPROCS(0), maxHands); i++ {
+		s.wg.Go(func() { c.follow(i) })
 	}
 }
 
-func (s *Server) read(run context.Context, conn *datagram.Conn) {
-	p := datagram.NewPacket(maxQuery)
-	seen := new(sighting)
+// lead waits for queries until the socket is closed.
+func (c *crew) lead() {
+	h := c.hand(0)
 	for pause := time.Millisecond; ; {
-		err := conn.Read(p)
+		got, err := h.batch.Read()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			s.log.Warn("reading a query", "err", err)
-			if !sleep(run, pause) {
+			c.s.log.Warn("reading a query", "err", err)
+			if !sleep(c.run, pause) {
 				return
 			}
 			pause = min(2*pause, time.Second)
 		default:
 			pause = time.Millisecond
-			s.datagram(run, conn, p, seen)
+			h.serve(got)
 		}
 	}
+}
+
+// follow helps each time that it is called, until nothing is left to do.
+func (c *crew) follow(i int) {
+	var h *hand
+	for range c.help {
+		if h == nil {
+			h = c.hand(i)
+		}
+		for {
+			got, err := h.batch.Poll()
+			if err != nil || len(got) == 0 {
+				break // of errors the leader tells
+			}
+			h.serve(got)
+		}
+	}
+}
+
+// A hand is one goroutine's share of a crew.
+type hand struct {
+	*crew
+	batch *datagram.Batch
+	seen  sighting
+	rooms [][]byte // for answers
+}
+
+func (c *crew) hand(i int) *hand {
+	h := &hand{crew: c, batch: c.conn.Batch(batchSize, maxQuery), rooms: make([][]byte, batchSize)}
+	all := make([]byte, batchSize*roomFor)
+	for i := range h.rooms {
+		h.rooms[i] = all[i*roomFor : i*roomFor : (i+1)*roomFor]
+	}
+	h.seen.ready = make([]byte, 0, maxName)
+	h.seen.known = new(acquaintances)
+	h.seen.count = &c.s.lanes[i%len(c.s.lanes)].counters
+	return h
+}
+
+// serve answers a batch: what is at hand at once, and with one call.
+func (h *hand) serve(got []*datagram.Packet) {
+	if h.batch.Full() {
+		select {
+		case h.help <- struct{}{}:
+		default:
+		}
+	}
+	h.seen.count.udp.Add(uint64(len(got)))
+	now, kept := got[0].At, h.s.current()
+	later := false
+	for i, p := range got {
+		later = h.one(p, h.rooms[i], kept, now) || later
+	}
+	if err := h.batch.Flush(); err != nil && !errors.Is(err, net.ErrClosed) {
+		h.s.log.Debug("sending replies", "err", err)
+	}
+	if later {
+		runtime.Gosched() // for who would otherwise wait until no more hits come
+	}
+}
+
+// one answers the query p, or reports that somebody else will.
+func (h *hand) one(p *datagram.Packet, room []byte, kept *hot, now time.Time) (later bool) {
+	defer h.s.guard(p.From.Addr())
+	c := client{from: p.From.Addr(), to: p.To, seen: &h.seen}
+	h.seen.out = room
+	switch h.s.admit(c.from, now) {
+	case drop:
+		h.seen.count.dropped.Add(1)
+		return false
+	case slip:
+		h.seen.count.slipped.Add(1)
+		if q, err := parse(p.Data); err == nil {
+			h.batch.Reply(h.s.turned(p.Data, &q.opt, c, 0), p)
+		}
+		return false
+	}
+	if out := h.s.sought(&h.seen, p.Data, c, kept, now); out != nil {
+		if kept.basis.table.far(c.from) {
+			out = h.s.ration(kept.basis.table, out, p.Data, &h.seen.opt, c, now)
+		}
+		h.batch.Reply(out, p)
+		return false
+	}
+	return h.miss(p, c)
+}
+
+// miss has p answered by another goroutine.
+func (h *hand) miss(p *datagram.Packet, c client) bool {
+	s, run, conn := h.s, h.run, h.conn
+	if s.busy.Add(1) > maxBusy {
+		s.busy.Add(-1)
+		s.count.dropped.Add(1) // the client asks again; nobody gains from an error
+		return false
+	}
+	back, q := p.Copy(), append([]byte(nil), p.Data...)
+	c.seen = h.seen.hold()
+	s.wg.Go(func() {
+		defer s.guard(c.from)
+		out, later := s.first(run, q, c)
+		if later != nil {
+			if !s.waiting.enter(c.from) {
+				s.count.dropped.Add(1)
+				return
+			}
+			defer s.waiting.leave(c.from)
+			out = later()
+		}
+		if out == nil {
+			return
+		}
+		if t := s.table.Load(); t.far(c.from) {
+			var o opt
+			if asked, err := parse(q); err == nil {
+				o = asked.opt
+			}
+			out = s.ration(t, out, q, &o, c, time.Now())
+		}
+		if out == nil {
+			return
+		}
+		if err := conn.Reply(out, back); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.log.Debug("sending a reply", "addr", back.From, "err", err)
+		}
+	})
+	return true
+}
+
+// first is respond for a query that is counted as busy until it has to wait for
+// others.
+func (s *Server) first(run context.Context, q []byte, c client) ([]byte, func() []byte) {
+	defer s.busy.Add(-1)
+	return s.respond(run, q, c, datagramLimit)
 }
 
 // sleep waits, and reports whether run goes on.
@@ -58,40 +208,6 @@ func sleep(run context.Context, d time.Duration) bool {
 		return false
 	case <-time.After(d):
 		return true
-	}
-}
-
-func (s *Server) datagram(run context.Context, conn *datagram.Conn, p *datagram.Packet, seen *sighting) {
-	defer s.guard(p.From.Addr())
-	s.count.udp.Add(1)
-	c := client{from: p.From.Addr(), to: p.To, seen: seen}
-	if out := s.hit(seen, p.Data, c); out != nil {
-		s.send(conn, out, p)
-		return
-	}
-	out, later := s.respond(run, p.Data, c, datagramLimit)
-	if later == nil {
-		s.send(conn, out, p)
-		return
-	}
-	if !s.waiting.enter(c.from) {
-		s.count.dropped.Add(1) // the client asks again; nobody gains from an error
-		return
-	}
-	back := p.Copy()
-	s.wg.Go(func() {
-		defer s.waiting.leave(c.from)
-		defer s.guard(c.from)
-		s.send(conn, later(), back)
-	})
-}
-
-func (s *Server) send(conn *datagram.Conn, b []byte, to *datagram.Packet) {
-	if b == nil {
-		return
-	}
-	if err := conn.Reply(b, to); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.log.Debug("sending a reply", "addr", to.From, "err", err)
 	}
 }
 

@@ -123,10 +123,9 @@ type query struct {
 	typ   uint16
 	class uint16
 
-	edns    bool
-	do      bool
-	version uint8
-	size    int // what the client takes over UDP
+	opt
+	proto proto  // how it came
+	ready []byte // options of the reply that are not about the answer, in wire format
 }
 
 const (
@@ -170,6 +169,13 @@ func parse(b []byte) (q query, err error) {
 	if q.opcode() != dns.OpcodeQuery {
 		return q, nil // judged by its opcode alone
 	}
+	if counts[0] == 0 && counts[1] == 0 {
+		// Nothing but a cookie is asked for (RFC 7873 §5.4).
+		if err := q.additional(b, headerLen, counts[2], counts[3]); err != nil || q.cookie.n == 0 {
+			return q, errFormat
+		}
+		return q, nil
+	}
 	if counts[0] != 1 || counts[1] != 0 {
 		return q, errFormat
 	}
@@ -186,7 +192,7 @@ func parse(b []byte) (q query, err error) {
 }
 
 // additional reads the sections after the question for an OPT record.
-func (q *query) additional(b []byte, off, authority, additional int) error {
+func (o *opt) additional(b []byte, off, authority, additional int) error {
 	for i := range authority + additional {
 		rr, ok := skim(b, off)
 		if !ok {
@@ -194,13 +200,12 @@ func (q *query) additional(b []byte, off, authority, additional int) error {
 		}
 		if rr.typ == dns.TypeOPT {
 			// One, in the additional section, of the root (RFC 6891 §6.1.1).
-			if i < authority || q.edns || b[off] != 0 {
+			if i < authority || o.edns || b[off] != 0 {
 				return errFormat
 			}
-			q.edns = true
-			q.size = min(max(int(rr.class), minSize), udpSize)
-			q.version = uint8(rr.ttl >> 16)
-			q.do = rr.ttl&(1<<15) != 0
+			if err := o.read(b, rr); err != nil {
+				return err
+			}
 		}
 		off = rr.end
 	}

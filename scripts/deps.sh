@@ -9,6 +9,7 @@ dnssec-verify bind9-utils
 ldns-verify-zone ldnsutils
 kdig knot-dnsutils
 unbound unbound
+tc iproute2
 chronyd chrony
 swaks swaks
 mbsync isync

@@ -70,6 +70,7 @@ type Packet struct {
 	At   time.Time      // when it arrived
 
 	iface uint32
+	slot  *slot // of the batch that it belongs to, if it does
 	buf   []byte
 	oob   [128]byte
 	// The control message of the last reply, and what it was for: most queries
@@ -108,6 +109,9 @@ func (c *Conn) Read(p *Packet) error {
 		}
 		n, oobn, _, from, err := c.udp.ReadMsgUDPAddrPort(p.buf, p.oob[:])
 		if err != nil {
+			if passing(err) {
+				continue
+			}
 			return err
 		}
 		p.At = time.Time{}
