@@ -28,6 +28,7 @@ import (
 	"pic/davsrv"
 	"pic/dhcpsrv"
 	"pic/dnssrv"
+	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
 	"pic/ntpsrv"
@@ -78,7 +79,7 @@ func newHousehold(t *testing.T) *household {
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
 		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
-		Units: h.units, Network: someNetwork{}, DNS: someDNS{}, DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Units: h.units, Network: someNetwork{}, DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
 	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)
@@ -134,7 +135,18 @@ func (someCA) Issue(context.Context, []string) (chain, key []byte, err error) {
 	return []byte("chain"), []byte("key"), nil
 }
 
-type someDNS struct{}
+// someDNS is a real server of zones and filters that counts and answers what the
+// tests want.
+type someDNS struct{ *dnssrv.Server }
+
+func newDNS(t *testing.T, dir string, doc *config.Document) someDNS {
+	t.Helper()
+	s := dnssrv.New(dnssrv.Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Dir: dir})
+	c := dnssrv.From(doc)
+	c.Sockets, c.TLS = nil, nil // it need not be asked
+	must(t, s.Apply(t.Context(), c))
+	return someDNS{s}
+}
 
 func (someDNS) Stats() dnssrv.Stats {
 	return dnssrv.Stats{UDP: 3, TCP: 4, Upstreams: []dnssrv.UpstreamStatus{{Address: "192.0.2.53:53", Up: true}}}

@@ -161,7 +161,7 @@ func TestAnswersFitTheirSchemas(t *testing.T) {
 		if o.method != "GET" || strings.Contains(o.path, "{id}") || o.path == "/api/events" {
 			continue
 		}
-		path := strings.NewReplacer("{name}", "bob", "{peer}", "laptop", "{service}", "dns").Replace(o.path)
+		path := strings.NewReplacer("{name}", "bob", "{peer}", "laptop", "{service}", "dns", "{zone}", "oak.home.arpa").Replace(o.path)
 		switch o.path {
 		case "/api/config/value":
 			path += "?path=users"

@@ -1,6 +1,10 @@
 package wire
 
-import "time"
+import (
+	"time"
+
+	"pic/core/config"
+)
 
 // DNS is the resolver and how it is doing.
 type DNS struct {
@@ -127,10 +131,12 @@ type DNSList struct {
 	Allow    bool      `json:"allow,omitempty"`
 	Disabled bool      `json:"disabled,omitempty"`
 	Rules    int       `json:"rules" doc:"Rules in force"`
-	Skipped  int       `json:"skipped" doc:"Lines that no DNS server can follow"`
+	Foreign  int       `json:"foreign" doc:"Rules for browsers, about parts of pages"`
+	Skipped  int       `json:"skipped" doc:"Rules that could not be followed"`
+	Samples  []string  `json:"samples,omitempty" doc:"Some of those, and why not"`
 	Bytes    int64     `json:"bytes"`
-	Updated  time.Time `json:"updated,omitzero" doc:"When its content last changed"`
-	Checked  time.Time `json:"checked,omitzero" doc:"When it was last looked at"`
+	Updated  time.Time `json:"updated,omitzero" doc:"When it was last found to be so"`
+	Next     time.Time `json:"next,omitzero" doc:"When it is looked at again"`
 	Error    string    `json:"error,omitempty" doc:"Why the last refresh failed; the former content stays in force"`
 }
 
@@ -138,6 +144,45 @@ type DNSList struct {
 type DNSService struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
+	Kind string `json:"kind" doc:"social, messenger, video, music, games, shopping, dating, ai or other"`
+}
+
+// DNSJudgement is what a rule shall be about.
+type DNSJudgement struct {
+	Name  string `json:"name" minLength:"1" maxLength:"254" example:"ads.example.com"`
+	Group string `json:"group,omitempty" maxLength:"64" doc:"For that group only; absent: for everybody"`
+}
+
+// DNSPause asks for a pause of the filter.
+type DNSPause struct {
+	Minutes int    `json:"minutes" minimum:"0" maximum:"10080" doc:"0 ends the pause"`
+	Group   string `json:"group,omitempty" maxLength:"64" doc:"For that group only; absent: for everybody"`
+}
+
+// DNSImport is a master file to take records from.
+type DNSImport struct {
+	Text    string `json:"text" maxLength:"1000000"`
+	Replace bool   `json:"replace,omitempty" doc:"In place of the records that are there"`
+}
+
+// DNSImported is what came of it.
+type DNSImported struct {
+	Records []config.Record `json:"records" doc:"As they were taken in"`
+	Notes   []string        `json:"notes" doc:"What was left out or changed, and why"`
+	Outcome
+}
+
+// NewDNSKey asks for a TSIG key.
+type NewDNSKey struct {
+	Name      string `json:"name" minLength:"1" maxLength:"254" example:"acme"`
+	Algorithm string `json:"algorithm,omitempty" enum:"hmac-sha224,hmac-sha256,hmac-sha384,hmac-sha512"`
+	Secret    string `json:"secret,omitempty" maxLength:"1024" doc:"In base64, where the other side has one already"`
+}
+
+// DNSKeyOutcome is a new key and the change that added it.
+type DNSKeyOutcome struct {
+	Key *DNSKey `json:"key,omitempty"`
+	Outcome
 }
 
 // A DNSZone is a zone that the cell answers for.

@@ -2,6 +2,9 @@ package config
 
 import "time"
 
+// DefaultTSIG is the algorithm of a TSIG key that names none.
+const DefaultTSIG = "hmac-sha256"
+
 func resolveDNS(r *Document, env Env, on onDefault, port portDefault) {
 	d := &r.DNS
 	on(&d.Enabled, true)
@@ -28,7 +31,7 @@ func resolveDNS(r *Document, env Env, on onDefault, port portDefault) {
 	number(&d.Responses, 20)
 	for i := range d.Keys {
 		if d.Keys[i].Algorithm == "" {
-			d.Keys[i].Algorithm = "hmac-sha256"
+			d.Keys[i].Algorithm = DefaultTSIG
 		}
 	}
 	f := &d.Filter
