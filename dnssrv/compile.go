@@ -222,6 +222,9 @@ func (b *builder) set(z *zone, rr dns.RR) {
 
 func merge(set []dns.RR, rr dns.RR) []dns.RR {
 	set = append(set, rr)
+	if rr.Header().Rrtype == dns.TypeRRSIG {
+		return set // each has the TTL of what it signs (RFC 4034 §3)
+	}
 	ttl := rr.Header().Ttl
 	for _, r := range set {
 		ttl = min(ttl, r.Header().Ttl)
