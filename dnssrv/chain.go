@@ -19,7 +19,7 @@ type chain struct {
 }
 
 // signs reports whether answers of z are signed for who asks.
-func (m *moment) signs(z *zone) bool { return m.do && z.ring != nil }
+func (m *moment) signs(z *zone) bool { return m.do && (z.ring != nil || z.others != nil) }
 
 // signed returns set with its signatures behind it, where they are wanted. They
 // are copies, and set has its own name.
@@ -32,6 +32,9 @@ func (z *zone) signed(m *moment, set []dns.RR) []dns.RR {
 
 // sign returns copies of the signatures of a set.
 func (z *zone) sign(set []dns.RR) []dns.RR {
+	if z.ring == nil {
+		return z.theirs(set)
+	}
 	sigs, err := z.ring.Sign(set)
 	if err != nil {
 		return nil // what can be packed can be signed; validators see what is missing
@@ -66,22 +69,26 @@ func (z *zone) prove(m *moment, ns []dns.RR, n name) []dns.RR {
 	if !m.signs(z) {
 		return ns
 	}
+	if z.ring == nil && z.others.nsec3 != nil {
+		return z.deny(ns, n)
+	}
 	rr := z.nsec(m, z.owner(m, n))
 	if rr == nil {
 		return ns
 	}
-	for _, have := range ns {
-		if have.Header().Rrtype == dns.TypeNSEC && have.Header().Name == rr.Header().Name {
-			return ns
-		}
-	}
-	return append(ns, z.signed(m, []dns.RR{rr})...)
+	return z.add(ns, []dns.RR{rr})
 }
 
 // nsec returns the NSEC record of n (RFC 4034 §4), nil where n has no records.
 func (z *zone) nsec(m *moment, n name) dns.RR {
 	types := z.types(m, n, z.at(m, n))
 	if len(types) == 0 {
+		return nil
+	}
+	if z.ring == nil {
+		if set := z.nodes[n].sets[dns.TypeNSEC]; len(set) == 1 {
+			return dns.Copy(set[0])
+		}
 		return nil
 	}
 	return &dns.NSEC{
@@ -106,10 +113,13 @@ func (z *zone) types(m *moment, n name, at *node) []uint16 {
 		return nil
 	}
 	if n != z.apex && at.sets[dns.TypeNS] != nil {
-		if at.sets[dns.TypeDS] != nil {
-			return []uint16{dns.TypeNS, dns.TypeDS}
+		var out []uint16
+		for _, t := range []uint16{dns.TypeNS, dns.TypeDS, dns.TypeRRSIG, dns.TypeNSEC} {
+			if at.sets[t] != nil {
+				out = append(out, t)
+			}
 		}
-		return []uint16{dns.TypeNS}
+		return out
 	}
 	var out []uint16
 	for t, set := range at.sets {
@@ -180,7 +190,7 @@ func (z *zone) all(m *moment) []name {
 	}
 	want.names = slices.Clone(z.sorted)
 	add := func(n name) {
-		if n.below(z.apex) && m.above(n) == z && z.answers(n) {
+		if n.below(z.apex) && m.above(n) == z && z.kind != Secondary && z.answers(n) {
 			want.names = append(want.names, n)
 		}
 	}
@@ -217,10 +227,12 @@ func (z *zone) sort() {
 		}
 		if z.answers(n) {
 			z.sorted = append(z.sorted, n)
-		} else if _, what := z.above(n, dns.TypeA); what == dns.TypeNS && at.addressed() {
+		}
+		if _, what := z.above(n, dns.TypeA); what == dns.TypeNS && at.addressed() {
 			z.glue = append(z.glue, n)
 		}
 	}
 	slices.SortFunc(z.sorted, compareNames)
 	slices.SortFunc(z.glue, compareNames)
+	z.presign()
 }

@@ -222,6 +222,9 @@ func (b *builder) set(z *zone, rr dns.RR) {
 
 func merge(set []dns.RR, rr dns.RR) []dns.RR {
 	set = append(set, rr)
+	if rr.Header().Rrtype == dns.TypeRRSIG {
+		return set // each has the TTL of what it signs (RFC 4034 §3)
+	}
 	ttl := rr.Header().Ttl
 	for _, r := range set {
 		ttl = min(ttl, r.Header().Ttl)
@@ -294,7 +297,8 @@ func (b *builder) host(h Host) {
 func (b *builder) back() {
 	for _, h := range b.hosted {
 		rz := b.above(reverseOfAddr(h.addr))
-		if b.hosts[h.addr] != "" || rz == nil || !h.zone.answers(h.name) || b.above(h.name) != h.zone {
+		_, elsewhere := h.zone.above(h.name, dns.TypeA) // then it is glue
+		if b.hosts[h.addr] != "" || rz == nil || elsewhere != 0 || b.above(h.name) != h.zone {
 			continue
 		}
 		b.hosts[h.addr] = h.name.String()
@@ -308,67 +312,6 @@ func ptr(a netip.Addr, target string) dns.RR {
 	return &dns.PTR{Hdr: dns.RR_Header{
 		Name: reverseName(netip.PrefixFrom(a, a.BitLen())).String(), Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: defaultTTL,
 	}, Ptr: target}
-}
-
-// mail adds what mail and DAV clients look for in every mail domain.
-func (b *builder) mail() {
-	domains := b.conf.Mail
-	if len(domains) == 0 {
-		domains = []string{b.conf.Domain}
-	}
-	for _, s := range domains {
-		n, err := parseName(s)
-		if err != nil {
-			continue
-		}
-		z := b.above(n)
-		if z == nil {
-			continue // the world's business
-		}
-		if at := z.node(n); len(b.conf.Mail) > 0 && at.sets[dns.TypeMX] == nil && at.sets[dns.TypeCNAME] == nil {
-			rr := &dns.MX{
-				Hdr:        dns.RR_Header{Name: n.String(), Rrtype: dns.TypeMX, Class: dns.ClassINET, Ttl: defaultTTL},
-				Preference: 10, Mx: "mail." + b.domain.String(),
-			}
-			b.set(z, rr)
-			b.list(z, rr, Cell, "")
-		}
-		for _, v := range b.conf.Services {
-			b.service(z, n, v)
-		}
-	}
-}
-
-// service announces v in the domain n of z.
-func (b *builder) service(z *zone, n name, v Service) {
-	owner, err := parseName(v.Name + "." + n.String())
-	if err != nil {
-		return
-	}
-	at := z.node(owner)
-	if !at.empty() {
-		return // the user's own
-	}
-	srv := func(port uint16) dns.RR {
-		return &dns.SRV{
-			Hdr:    dns.RR_Header{Name: owner.String(), Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: defaultTTL},
-			Weight: 1, Port: port, Target: v.Target + "." + b.domain.String(),
-		}
-	}
-	b.set(z, srv(v.Port))
-	if v.Port != v.VPNPort {
-		at.tunnel = map[uint16][]dns.RR{dns.TypeSRV: {srv(v.VPNPort)}}
-		b.list(z, srv(v.VPNPort), Cell, "vpn")
-	}
-	b.list(z, srv(v.Port), Cell, "")
-	if v.Path != "" {
-		rr := &dns.TXT{
-			Hdr: dns.RR_Header{Name: owner.String(), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: defaultTTL},
-			Txt: []string{"path=" + v.Path},
-		}
-		b.set(z, rr)
-		b.list(z, rr, Cell, "")
-	}
 }
 
 // finish gives a zone its SOA, name server and keys.

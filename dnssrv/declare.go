@@ -80,7 +80,7 @@ func (b *builder) together(z *zone, all []config.Record, path string) {
 			continue // told
 		}
 		at := fmt.Sprintf("%s.%d", path, i)
-		if typ, _ := kindOf(r.Type); typ == dns.TypeDS && z.nodes[n] != nil && z.nodes[n].sets[dns.TypeNS] == nil {
+		if typ, _ := kindOf(r.Type); typ == dns.TypeDS && n != z.apex && z.nodes[n] != nil && z.nodes[n].sets[dns.TypeNS] == nil {
 			b.fail(at+".type", "%s has a DS record, which is about a delegation, but no NS record", r.Name)
 		}
 		for up := n; up != z.apex; {

@@ -41,6 +41,12 @@ func TestBadRecordsAreRefusedByTheirPath(t *testing.T) {
 		"TTL of a year":         {config.Record{Name: "x", Type: "A", Value: "192.0.2.1", TTL: 365 * 24 * 3600}, ".ttl"},
 		"CNAME at the apex":     {config.Record{Name: "@", Type: "CNAME", Value: "nas"}, ".type"},
 		"delegated wildcard":    {config.Record{Name: "*", Type: "NS", Value: "nas"}, ".type"},
+		"DNAME":                 {config.Record{Name: "x", Type: "DNAME", Value: "garden.home.arpa"}, ""},
+		"DNAME of a wildcard":   {config.Record{Name: "*.x", Type: "DNAME", Value: "garden.home.arpa"}, ".type"},
+		"DNAME above the cell":  {config.Record{Name: "@", Type: "DNAME", Value: "garden.home.arpa"}, ".name"},
+		"DS without NS":         {config.Record{Name: "x", Type: "DS", Value: "1 13 2 " + strings.Repeat("0a", 32)}, ".type"},
+		"DS of the zone itself": {config.Record{Name: "@", Type: "DS", Value: "1 13 2 " + strings.Repeat("0a", 32)}, ".name"},
+		"type by number":        {config.Record{Name: "x", Type: "TYPE65280", Value: `\# 2 0a01`}, ""},
 		"MX without preference": {config.Record{Name: "@", Type: "MX", Value: "mail"}, ".value"},
 	} {
 		d := oak()
@@ -82,10 +88,16 @@ func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 		{Name: "A.example."},
 		{Name: "b.example", Records: []config.Record{{Name: "x", Type: "A", Value: "nas"}}},
 	}
+	d.DNS.Records = append(d.DNS.Records,
+		config.Record{Name: "d", Type: "DNAME", Value: "garden.home.arpa"},
+		config.Record{Name: "d", Type: "DNAME", Value: "yard.home.arpa"},
+		config.Record{Name: "x.y.d", Type: "A", Value: "192.0.2.1"},
+		config.Record{Name: "d", Type: "NS", Value: "nas"})
 	d.DNS.Upstreams = []string{"9.9.9.9", "[2620:fe::fe]:53", "dns.example", "192.0.2.1:0"}
 	err := (&Server{}).Check(t.Context(), From(d))
 	want := "dns.zones.0.name dns.zones.1.name dns.zones.3.name " +
-		"dns.records.1.name dns.records.3.value dns.records.5.name dns.zones.4.records.0.value " +
+		"dns.records.1.name dns.records.3.value dns.records.5.name dns.records.7.name dns.records.9.type " +
+		"dns.zones.4.records.0.value dns.records.8.name " +
 		"dns.upstreams.2 dns.upstreams.3"
 	if got := paths(err); got != want {
 		t.Errorf("got  %s\nwant %s\n%v", got, want, err)

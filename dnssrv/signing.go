@@ -205,6 +205,11 @@ func (s *Server) outside() *moment {
 // dump returns all records of z at a moment in the order of the zone, the SOA
 // first; signed where the zone is and m wants it (RFC 4035 §2).
 func (z *zone) dump(m *moment) []dns.RR {
+	if z.ring == nil {
+		plain := *m // what others signed has its signatures among its records
+		plain.do = false
+		m = &plain
+	}
 	soa := *z.soa
 	out := z.signed(m, []dns.RR{&soa})
 	for _, n := range z.all(m) {

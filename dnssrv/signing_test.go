@@ -31,6 +31,8 @@ func signedLab(upstreams ...string) *config.Document {
 		config.Record{Name: "safe", Type: "NS", Value: "ns.safe.oak.home.arpa"},
 		config.Record{Name: "safe", Type: "DS", Value: "12345 13 2 " + strings.Repeat("0a", 32)},
 		config.Record{Name: "ns.safe", Type: "A", Value: "192.168.1.14"},
+		config.Record{Name: "self", Type: "NS", Value: "self"},
+		config.Record{Name: "self", Type: "A", Value: "192.168.1.15"},
 		config.Record{Name: "*.world", Type: "CNAME", Value: "www.example.net"},
 		config.Record{Name: "web", Type: "HTTPS", Value: "1 . alpn=h2"},
 		config.Record{Name: "web", Type: "AAAA", Value: "fd00::80"},
@@ -172,6 +174,9 @@ func TestWholeSignedZonesVerify(t *testing.T) {
 	for _, zone := range []string{"oak.home.arpa", "other.home.arpa", "fine.oak.home.arpa", "1.168.192.in-addr.arpa"} {
 		m := s.outside()
 		var b strings.Builder
+		if zone == "oak.home.arpa" && !strings.Contains(fmt.Sprint(m.zones[mustName(zone)].dump(m)), "self.oak.home.arpa.\t300\tIN\tA\t") {
+			t.Error("glue at a delegation is missing")
+		}
 		for _, rr := range m.zones[mustName(zone)].dump(m) {
 			fmt.Fprintln(&b, rr)
 		}

@@ -11,14 +11,16 @@ import (
 // A zone is what the cell answers for below one name. It is immutable once it
 // is in use.
 type zone struct {
-	apex  name
-	kind  Kind // empty: one of those that only keep names in the house
-	soa   *dns.SOA
-	nodes map[name]*node // every name with data, and all between them and apex
-	ring  *sign.Ring     // signs it; nil: it is not signed
+	apex       name
+	kind       Kind // empty: one of those that only keep names in the house
+	soa        *dns.SOA
+	nodes      map[name]*node // every name with data, and all between them and apex
+	ring       *sign.Ring     // signs it; nil: the cell does not
+	*presigned                // what others signed; nil: nobody did
 
 	sorted []name                // of nodes with data that z answers for, in the order of RFC 4034 §6.1
-	glue   []name                // of hosts below delegations, in the same order
+	glue   []name                // of hosts at and below delegations, in the same order
+	others *presigned            // how others signed it; nil: they did not
 	chain  atomic.Pointer[chain] // sorted and what was found out, as last needed
 }
 
@@ -91,7 +93,7 @@ func (z *zone) find(m *moment, n name, typ uint16) outcome {
 // at returns what is at n: what the document says, else what was found out.
 func (z *zone) at(m *moment, n name) *node {
 	at := z.nodes[n]
-	if at != nil && !at.empty() || n == z.apex {
+	if at != nil && !at.empty() || n == z.apex || z.kind == Secondary {
 		return at
 	}
 	if f := m.found(n); f != nil {
@@ -179,6 +181,9 @@ func (z *zone) answer(m *moment, at *node, own, n name, typ uint16) outcome {
 		return o
 	case typ == dns.TypeANY:
 		for _, t := range z.types(m, own, at) {
+			if t == dns.TypeRRSIG && m.signs(z) {
+				continue // each set has its own
+			}
 			o.answer = append(o.answer, z.renamed(m, at, own, n, t)...)
 		}
 	case typ == dns.TypeRRSIG && z.ring != nil:

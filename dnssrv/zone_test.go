@@ -242,6 +242,72 @@ func parsed(t testing.TB, qname, qtype string) *query {
 	return &q
 }
 
+// Records of further types, what they lead to, and ANY for those who are who
+// they say.
+func TestZonesAnswerFurtherTypes(t *testing.T) {
+	d := signedLab()
+	d.DNS.Own.Sign, d.DNS.Zones[0].Options.Sign = false, false
+	d.DNS.Records = append(d.DNS.Records,
+		config.Record{Name: "svc", Type: "SVCB", Value: "0 web"},
+		config.Record{Name: "_sip._udp", Type: "SRV", Value: "0 0 5060 nas"},
+		config.Record{Name: "_sip._udp", Type: "SRV", Value: "1 0 5060 web"},
+		config.Record{Name: "_sip._udp", Type: "SRV", Value: "2 0 5060 phone.example.net"},
+		config.Record{Name: "naptr", Type: "NAPTR", Value: `10 10 "s" "SIP+D2U" "" _sip._udp.oak.home.arpa.`},
+	)
+	m := &moment{table: compiled(t, d), snap: found(t)}
+	m.who = m.conf.asker(netip.MustParseAddr(fromLAN), netip.Addr{})
+	soa := " ; oak.home.arpa. SOA"
+	for name, tt := range map[string]struct{ question, want string }{
+		"DNAME":           {"old.oak.home.arpa DNAME", "NOERROR aa | old.oak.home.arpa. DNAME other.home.arpa."},
+		"DNAME's own":     {"old.oak.home.arpa A", "NOERROR aa" + soa},
+		"below":           {"WWW.old.oak.home.arpa A", "NOERROR aa | old.oak.home.arpa. DNAME other.home.arpa. | WWW.old.oak.home.arpa. CNAME www.other.home.arpa. | www.other.home.arpa. A 192.168.1.20"},
+		"below, CNAME":    {"www.old.oak.home.arpa CNAME", "NOERROR aa | old.oak.home.arpa. DNAME other.home.arpa. | www.old.oak.home.arpa. CNAME www.other.home.arpa."},
+		"below, deeper":   {"a.b.old.oak.home.arpa A", "NXDOMAIN aa | old.oak.home.arpa. DNAME other.home.arpa. | a.b.old.oak.home.arpa. CNAME a.b.other.home.arpa. ; other.home.arpa. SOA"},
+		"too long":        {strings.Repeat("x.", 30) + "deep.oak.home.arpa A", "YXDOMAIN aa | deep.oak.home.arpa. DNAME " + strings.Repeat("d.", 100) + "home.arpa."},
+		"HTTPS":           {"web.oak.home.arpa HTTPS", `NOERROR aa | web.oak.home.arpa. HTTPS 1 . alpn="h2" + web.oak.home.arpa. AAAA fd00::80`},
+		"SVCB alias":      {"svc.oak.home.arpa SVCB", "NOERROR aa | svc.oak.home.arpa. SVCB 0 web.oak.home.arpa."},
+		"SRV":             {"_sip._udp.oak.home.arpa SRV", "NOERROR aa | _sip._udp.oak.home.arpa. SRV 0 0 5060 nas.oak.home.arpa. | _sip._udp.oak.home.arpa. SRV 1 0 5060 web.oak.home.arpa. | _sip._udp.oak.home.arpa. SRV 2 0 5060 phone.example.net. + nas.oak.home.arpa. A 192.168.1.9 + nas.oak.home.arpa. A 192.168.1.10 + web.oak.home.arpa. AAAA fd00::80"},
+		"NAPTR":           {"naptr.oak.home.arpa NAPTR", `NOERROR aa | naptr.oak.home.arpa. NAPTR 10 10 "s" "SIP+D2U" "" _sip._udp.oak.home.arpa.`},
+		"DS":              {"safe.oak.home.arpa DS", "NOERROR aa | safe.oak.home.arpa. DS 12345 13 2 " + strings.ToUpper(strings.Repeat("0a", 32))},
+		"RRSIG, unsigned": {"nas.oak.home.arpa RRSIG", "NOERROR aa" + soa},
+		"NSEC, unsigned":  {"nas.oak.home.arpa NSEC", "NOERROR aa" + soa},
+		"reverse":         {"9.1.168.192.in-addr.arpa PTR", "NOERROR aa | 9.1.168.192.in-addr.arpa. PTR nas.oak.home.arpa."},
+		"zone below":      {"fine.oak.home.arpa NS", "NOERROR aa | fine.oak.home.arpa. NS dns.oak.home.arpa. + dns.oak.home.arpa. A 192.168.1.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			qname, qtype, _ := strings.Cut(tt.question, " ")
+			r, _, _ := m.resolve(parsed(t, qname, qtype))
+			if got := said(r); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+	m.whole = true
+	r, _, _ := m.resolve(parsed(t, "web.oak.home.arpa", "ANY"))
+	if got, want := said(r), `NOERROR aa | web.oak.home.arpa. AAAA fd00::80 | web.oak.home.arpa. HTTPS 1 . alpn="h2" + web.oak.home.arpa. AAAA fd00::80`; got != want {
+		t.Errorf("ANY in full: got %s", got)
+	}
+}
+
+func TestAddressesOfOthersGoBeforeAnAnswerIsCut(t *testing.T) {
+	d := oak()
+	for i := range 16 {
+		d.DNS.Records = append(d.DNS.Records,
+			config.Record{Name: "many", Type: "MX", Value: fmt.Sprintf("%d host-with-a-long-name-%02d", i, i)},
+			config.Record{Name: fmt.Sprintf("host-with-a-long-name-%02d", i), Type: "AAAA", Value: fmt.Sprintf("fd00::%d", i+1)})
+	}
+	m := &moment{table: compiled(t, d)}
+	q := parsed(t, "many.oak.home.arpa", "MX")
+	r, _, _ := m.resolve(q)
+	var whole, small dns.Msg
+	if err := whole.Unpack(message(q, r, maxSize)); err != nil || len(whole.Extra) != 16 {
+		t.Fatalf("got %d addresses, %v", len(whole.Extra), err)
+	}
+	if err := small.Unpack(message(q, r, len(message(q, r, maxSize))-100)); err != nil || small.Truncated || len(small.Answer) != 16 || len(small.Extra) != 0 {
+		t.Errorf("got %v, %v", &small, err)
+	}
+}
+
 func TestAnAliasOutOfTheZonesIsLeftToOthers(t *testing.T) {
 	m := moment{table: compiled(t, oak())}
 	r, last, ok := m.resolve(parsed(t, "shop.oak.home.arpa", "A"))

@@ -111,7 +111,7 @@ type TSIGKey struct {
 // A Record is one DNS record in presentation format.
 type Record struct {
 	Name  string `json:"name"` // relative to the zone; @ is the zone itself
-	Type  string `json:"type"` // A, AAAA, CNAME, DNAME, TXT, MX, SRV, CAA, NS, PTR, ...
+	Type  string `json:"type"` // A, AAAA, CNAME, DNAME, TXT, MX, SRV, CAA, NS, PTR, ..., or TYPE and a number
 	TTL   uint32 `json:"ttl,omitempty"`
 	Value string `json:"value"`
 }

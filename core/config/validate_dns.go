@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -349,6 +350,9 @@ var recordTypes = []string{
 	"NAPTR", "URI", "LOC", "OPENPGPKEY", "SMIMEA",
 }
 
+// numbered is how other types are written (RFC 3597 §5).
+var numbered = regexp.MustCompile(`^TYPE[1-9][0-9]{0,4}$`)
+
 func checkRecords(p *problems, path string, all []Record) {
 	p.few(path, len(all), 10000)
 	for i, r := range all {
@@ -356,8 +360,8 @@ func checkRecords(p *problems, path string, all []Record) {
 		if r.Name == "" {
 			p.add(at+".name", "must not be empty; @ is the zone itself")
 		}
-		if !slices.Contains(recordTypes, r.Type) {
-			p.add(at+".type", "must be one of %s", strings.Join(recordTypes, ", "))
+		if !slices.Contains(recordTypes, r.Type) && !numbered.MatchString(r.Type) {
+			p.add(at+".type", "must be one of %s, or TYPE and a number", strings.Join(recordTypes, ", "))
 		}
 		if r.Value == "" {
 			p.add(at+".value", "must not be empty")
