@@ -93,10 +93,10 @@ func (l *Log) drain(now time.Time) int {
 	})
 	subs := len(l.subs) > 0
 	l.mu.Unlock()
-	ms := now.UnixMilli()
+	us := now.UnixMicro()
 	for i := range l.batch {
 		if l.batch[i].Time == 0 {
-			l.batch[i].Time = ms
+			l.batch[i].Time = us
 		}
 	}
 	if len(l.batch) <= sortable {
@@ -129,7 +129,7 @@ func (l *Log) drain(now time.Time) int {
 // record is what search will find of an entry.
 func (l *Log) record(id uint64, e *Entry, c Config) Record {
 	a := e.Client.Unmap()
-	r := Record{ID: id, Time: time.UnixMilli(e.Time), Device: e.Device, Proto: e.Proto, Took: e.Took, Told: *e.Told}
+	r := Record{ID: id, Time: time.UnixMilli(e.Time / 1000), Device: e.Device, Proto: e.Proto, Took: e.Took, Told: *e.Told}
 	if r.Client, _ = a.Prefix(a.BitLen()); c.Anonymise {
 		r.Client, r.Device = mask(a), ""
 	}

@@ -141,6 +141,9 @@ func decode(b []byte) (d decoded, err error) {
 	return d, nil
 }
 
+// latestTime bounds times, in milliseconds since 1970, so that none overflows.
+const latestTime = 1 << 50
+
 // A row is a record as it stands in a frame.
 type row struct {
 	told, client int
@@ -153,7 +156,7 @@ func (d *decoded) record(r *reader) row {
 	told, who := r.uvarint(), r.uvarint()
 	x := row{proto: Proto(r.byte()), at: d.time + r.varint()}
 	took := r.uvarint()
-	if told >= uint64(len(d.told)) || who >= uint64(len(d.clients)) || took > uint64(time.Hour/time.Microsecond) {
+	if x.at < 0 || x.at > latestTime || told >= uint64(len(d.told)) || who >= uint64(len(d.clients)) || took > uint64(time.Hour/time.Microsecond) {
 		r.bad = true
 		return row{}
 	}

@@ -105,7 +105,7 @@ func (b *builder) add(e *Entry) {
 	r := binary.AppendUvarint(b.recordBytes, uint64(t))
 	r = binary.AppendUvarint(r, uint64(c))
 	r = append(r, byte(e.Proto))
-	r = binary.AppendVarint(r, e.Time-b.time)
+	r = binary.AppendVarint(r, max(e.Time, 0)/1000-b.time)
 	b.recordBytes = binary.AppendUvarint(r, uint64(min(max(e.Took, 0), time.Hour)/time.Microsecond))
 	b.n++
 }

@@ -14,7 +14,7 @@ func someFrame(first uint64, names ...string) []byte {
 	b.reset(first, 1_700_000_000_000, false)
 	for i, n := range names {
 		b.add(&Entry{
-			Time: 1_700_000_000_000 + int64(i) - 1, Client: netip.MustParseAddr("192.168.1.1"), Device: "tv",
+			Time: 1_700_000_000_000_000 + 1000*int64(i) - 1000, Client: netip.MustParseAddr("192.168.1.1"), Device: "tv",
 			Told: &Told{Name: n, Type: uint16(i), Verdict: Blocked, List: "ads"}, Took: time.Duration(i) * time.Millisecond,
 		})
 	}
@@ -97,7 +97,7 @@ func FuzzDecode(f *testing.F) {
 					return
 				}
 			}
-			b.add(&Entry{Time: r.Time.UnixMilli(), Client: r.Client.Addr(), Device: r.Device, Told: &r.Told, Took: r.Took, Proto: r.Proto})
+			b.add(&Entry{Time: r.Time.UnixMicro(), Client: r.Client.Addr(), Device: r.Device, Told: &r.Told, Took: r.Took, Proto: r.Proto})
 		}
 		again, err := decode(b.frame(nil)[frameHead:])
 		if err != nil {

@@ -117,7 +117,7 @@ type Told struct {
 
 // An Entry is one query, as it is added.
 type Entry struct {
-	Time     int64 // milliseconds since 1970; 0: about now
+	Time     int64 // microseconds since 1970; 0: about now
 	Client   netip.Addr
 	Device   string // name of the client, where it has one
 	Told     *Told

@@ -64,7 +64,7 @@ func TestARecordIsFoundAsItWasAdded(t *testing.T) {
 	}
 	at := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
 	l.Add(&Entry{
-		Time: at.UnixMilli(), Client: netip.MustParseAddr("::ffff:192.168.1.7"), Device: "tv", Told: &want, Proto: HTTPS, Took: 1234 * time.Microsecond,
+		Time: at.UnixMicro(), Client: netip.MustParseAddr("::ffff:192.168.1.7"), Device: "tv", Told: &want, Proto: HTTPS, Took: 1234 * time.Microsecond,
 	})
 	l.Add(&Entry{Client: netip.MustParseAddr("fe80::1%lo"), Told: told(".", Answered)})
 	for _, opened := range []string{"at once", "after a restart"} {
@@ -89,17 +89,17 @@ func TestARecordIsFoundAsItWasAdded(t *testing.T) {
 
 func TestFiltersFindWhatTheySay(t *testing.T) {
 	l := open(t, t.TempDir(), on())
-	now := time.Now().UnixMilli()
+	now := time.Now().UnixMicro()
 	for i, e := range []*Entry{
 		entry("192.168.1.1", "a.example", Answered),
 		entry("192.168.1.2", "Ads.example", Blocked),
 		entry("fd00::2", "b.test", Refused),
 		{Client: netip.MustParseAddr("192.168.2.9"), Device: "TV", Told: &Told{Name: "c.test", Type: 28, Verdict: Allowed}},
 	} {
-		e.Time = now - int64(4-i)*10_000
+		e.Time = now - int64(4-i)*10_000_000
 		l.Add(e)
 	}
-	at := func(tens int64) time.Time { return time.UnixMilli(now - tens*10_000) }
+	at := func(tens int64) time.Time { return time.UnixMicro(now - tens*10_000_000) }
 	nets := func(s ...string) (out []netip.Prefix) {
 		for _, p := range s {
 			out = append(out, netip.MustParsePrefix(p))
