@@ -62,17 +62,23 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	if q.personal() {
 		q.ready = s.greeting(nil, &q.opt, c)
 	}
+	start, view := time.Now(), s.filter.Current().View(c.from, c.id)
+	say := func(q *query, r reply) []byte {
+		out := message(q, r, limit(q))
+		s.note(nil, c, view, account(q, &r, out), start, time.Since(start))
+		return out
+	}
+	done := func(q *query, r reply) []byte {
+		s.count.answered(r.rcode, r.via)
+		return say(q, r)
+	}
 	t := s.table.Load()
 	if !c.inside && !holds(t.conf.Allow, c.from) {
 		s.count.refused.Add(1)
 		if err != nil {
 			return nil, nil
 		}
-		return message(&q, reply{rcode: dns.RcodeRefused, ede: edeProhibited}, limit(&q)), nil
-	}
-	done := func(q *query, r reply) []byte {
-		s.count.answered(r.rcode, r.via)
-		return message(q, r, limit(q))
+		return say(&q, reply{rcode: dns.RcodeRefused, ede: edeProhibited}), nil
 	}
 	if err != nil {
 		return done(&q, reply{rcode: dns.RcodeFormatError}), nil
@@ -279,7 +285,7 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 		Source: [...]string{"zone", "cache", "upstream", "blocked", "rewritten"}[r.via], Took: time.Since(start),
 	}
 	if r.ede != nil {
-		out.Reason = strings.TrimSuffix(dns.ExtendedErrorCodeToString[r.ede.code]+": "+r.ede.text, ": ")
+		out.Reason = inWords(r.ede)
 	}
 	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"pic/core/names"
 	"pic/dnssrv/policy"
+	"pic/dnssrv/querylog"
 )
 
 const (
@@ -59,7 +60,8 @@ type warm struct {
 	wire []byte // id 0, the question in lower case, without OPT
 	opts []byte // options that belong to the answer
 	via  via
-	code int // response code
+	code int            // response code
+	told *querylog.Told // to all who get it
 
 	ttls  []uint16  // where TTLs are that count down; none in answers of zones
 	born  time.Time // when they began to; zero: they do not
@@ -146,7 +148,7 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 			return nil
 		}
 	}
-	s.told(g, w, c)
+	s.told(g, w, c, h, now)
 	return out
 }
 
@@ -154,13 +156,15 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 // options.
 const roomFor = 2048
 
-// told counts a hit. Every one comes by here.
-func (s *Server) told(g *sighting, w *warm, _ client) {
+// told counts and notes a hit. Every one comes by here.
+func (s *Server) told(g *sighting, w *warm, c client, h *hot, now time.Time) {
 	count := g.count
 	if count == nil {
 		count = &s.count
 	}
 	count.answered(w.code, w.via)
+	// It took far less than the log tells apart.
+	s.note(g.ring, c, h.basis.set.View(c.from, c.id), w.told, now, 0)
 }
 
 // wake has the resolver find out anew what somebody asks for and will soon be
@@ -211,7 +215,8 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	if h == nil || h.basis.table != t || h.basis != s.basis() || r.fleeting || r.rcode > 15 {
 		return
 	}
-	if r.via != viaZone && r.born.IsZero() {
+	fixed := r.via != viaCache && r.via != viaUpstream && r.born.IsZero() // its TTLs stay as they are
+	if !fixed && r.born.IsZero() {
 		return // made of parts that age each in its own way, or not to be kept
 	}
 	small := *q
@@ -232,10 +237,13 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	if binary.BigEndian.Uint16(w.wire[2:])&flagTC != 0 || !w.dress(g.end) {
 		return
 	}
-	if r.via == viaZone {
+	if r.via == viaUpstream {
+		r.via, w.via = viaCache, viaCache
+	}
+	w.told = account(&small, &r, w.wire)
+	if fixed {
 		w.ttls = nil
 	} else {
-		w.via = viaCache
 		w.born, w.until, w.aged = r.born, r.born.Add(r.life), uint32(r.age/time.Second)
 		w.wake = w.until.Add(-r.life / wakeShare)
 	}

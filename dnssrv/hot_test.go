@@ -114,8 +114,10 @@ func (h *hot) all() (out []*warm) {
 
 func TestAHitNeedsNoMemory(t *testing.T) {
 	s := warmed(t, 0)
+	ring := s.diary.Ring()
+	defer ring.Close()
 	for _, name := range []string{"home.oak.home.arpa.", "www.example.net."} {
-		b, g, c := packed(t, new(dns.Msg).SetQuestion(name, dns.TypeA)), new(sighting), from(fromLAN)
+		b, g, c := packed(t, new(dns.Msg).SetQuestion(name, dns.TypeA)), &sighting{ring: ring}, from(fromLAN)
 		recalled(s, b, c)
 		if n := testing.AllocsPerRun(200, func() {
 			if s.hit(g, b, c) == nil {

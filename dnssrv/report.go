@@ -129,7 +129,7 @@ func (s *Server) Facts() []service.Fact {
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems())
+	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {

@@ -17,6 +17,7 @@ import (
 	"pic/core/config"
 	"pic/core/names"
 	"pic/dnssrv/policy"
+	"pic/dnssrv/querylog"
 	"pic/dnssrv/sign"
 	"pic/internal/listen"
 )
@@ -46,6 +47,7 @@ type Server struct {
 	filter  *policy.Engine
 	beyond  resolver // forward, unless somebody puts another in its place
 	keys    *sign.Keys
+	diary   *querylog.Log
 	count   counters
 	waiting waiting
 	conns   *conns // over TCP
@@ -95,6 +97,7 @@ func New(o Options) *Server {
 	s.beyond = s.forward
 	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
 	s.rate, s.answers = newLimiter(), newLimiter()
+	s.diary = newQueries(o)
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
@@ -140,6 +143,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		run := s.run
 		s.running.Store(&run)
 		s.forward.open()
+		s.diary.Open()
 	}
 	for _, b := range swap.Added() {
 		if err := s.serve(b, slices.Contains(c.TLS, b.Socket)); err != nil {
@@ -148,6 +152,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		}
 	}
 	filter()
+	s.diary.Apply(c.queries())
 	s.serial = serial
 	s.table.Store(t)
 	s.forward.follow(t.upstreams)
@@ -223,6 +228,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.secure.close()
 	s.wg.Wait()
 	s.forward.close()
+	s.diary.Close()
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"pic/dnssrv/querylog"
 )
 
 // A sighting is a query as far as the kept messages tell queries apart. One is
@@ -22,6 +24,7 @@ type sighting struct {
 	ready []byte    // room for options of the answer
 	count *counters // where hits count; nil: with all others
 	known *acquaintances
+	ring  *querylog.Ring // of who sees; nil: none
 }
 
 // An audience is who asks, as far as answers depend on it.
@@ -103,7 +106,7 @@ func (s *sighting) asked() question {
 // hold returns a copy for an answer that comes later.
 func (s *sighting) hold() *sighting {
 	c := *s
-	c.out, c.ready, c.count, c.known = nil, nil, nil, nil
+	c.out, c.ready, c.count, c.known, c.ring = nil, nil, nil, nil, nil
 	return &c
 }
 

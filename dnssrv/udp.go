@@ -50,6 +50,7 @@ func (s *Server) serveUDP(run context.Context, pc net.PacketConn) {
 // lead waits for queries until the socket is closed.
 func (c *crew) lead() {
 	h := c.hand(0)
+	defer h.seen.ring.Close()
 	for pause := time.Millisecond; ; {
 		got, err := h.batch.Read()
 		switch {
@@ -74,6 +75,7 @@ func (c *crew) follow(i int) {
 	for range c.help {
 		if h == nil {
 			h = c.hand(i)
+			defer h.seen.ring.Close()
 		}
 		for {
 			got, err := h.batch.Poll()
@@ -101,6 +103,7 @@ func (c *crew) hand(i int) *hand {
 	}
 	h.seen.ready = make([]byte, 0, maxName)
 	h.seen.known = new(acquaintances)
+	h.seen.ring = c.s.diary.Ring()
 	h.seen.count = &c.s.lanes[i%len(c.s.lanes)].counters
 	return h
 }
