@@ -95,6 +95,7 @@ func New(o Options) *Server {
 	s.beyond = s.forward
 	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
 	s.rate, s.answers = newLimiter(), newLimiter()
+	s.forward.dial = o.Dial
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
@@ -139,7 +140,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		s.run, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		run := s.run
 		s.running.Store(&run)
-		s.forward.open()
+		s.forward.open(s.run)
 	}
 	for _, b := range swap.Added() {
 		if err := s.serve(b, slices.Contains(c.TLS, b.Socket)); err != nil {
@@ -150,7 +151,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	filter()
 	s.serial = serial
 	s.table.Store(t)
-	s.forward.follow(t.upstreams)
+	s.forward.follow(t.routes, t.care)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
 	swap.Commit()
 	if len(c.Sockets) == 0 {
