@@ -11,6 +11,6 @@ func (c *Cell) dnsOptions(cert func(*tls.ClientHelloInfo) (*tls.Certificate, err
 	return dnssrv.Options{
 		Log: c.unit("dns"), Pool: c.pool, Names: c.names.Snapshot, Dir: c.dir.at("dns"),
 		Secret: c.vault.Get, Seal: c.vault.Seal, Unseal: c.vault.Unseal,
-		Certificate: cert,
+		Certificate: cert, Dial: c.net.Dial,
 	}
 }

@@ -33,20 +33,21 @@ func ttlOf(t testing.TB, q question, a *answer, age time.Duration) uint32 {
 
 func TestTheCacheIsBounded(t *testing.T) {
 	now := time.Now()
-	for name, c := range map[string]*cache{"by bytes": newCache(100_000, 1_000_000), "by entries": newCache(100_000_000, 50)} {
+	for name, tt := range map[string]struct{ bytes, entries int }{"by bytes": {1_600_000, 1_000_000}, "by entries": {100_000_000, 800}} {
+		c := newCache(tt.bytes, tt.entries)
 		first := question{name: mustName("first.example"), typ: dns.TypeA}
 		c.put(first, made(t, first, 600), now, 0)
-		for i := range 2000 {
+		for i := range 8000 {
 			q := question{name: mustName(fmt.Sprintf("n%d.example", i)), typ: dns.TypeA}
 			c.put(q, made(t, q, 600), now, 0)
-			if entries, bytes := c.size(); entries > c.maxEntries || bytes > c.maxBytes {
+			if entries, bytes := c.size(); entries > tt.entries || bytes > tt.bytes {
 				t.Fatalf("%s: %d entries, %d bytes", name, entries, bytes)
 			}
 			if _, _, ok := c.get(first, now); !ok {
 				t.Fatalf("%s: what is used all the time went after %d others", name, i)
 			}
 		}
-		if entries, _ := c.size(); entries < 40 {
+		if entries, _ := c.size(); entries < 600 {
 			t.Errorf("%s: only %d are kept", name, entries)
 		}
 	}

@@ -62,6 +62,8 @@ type builder struct {
 	domain name
 	hosted []hosted // addresses that records of the document give
 	errs   []error
+
+	special map[name]bool // zones that nobody has asked for
 }
 
 // A hosted is an address that a record gives a name.
@@ -180,34 +182,7 @@ func (b *builder) around() {
 			}
 		}
 	}
-	for _, n := range special() {
-		switch {
-		case b.zones[n] != nil:
-		case n == mustName("test") && b.lab():
-			// Left to the forwarder, which asks this host's upstreams only.
-		default:
-			b.add(n)
-		}
-	}
-	if z := b.zones[mustName("localhost")]; len(z.nodes) == 1 {
-		for _, n := range []name{z.apex, "\x01*" + z.apex} { // RFC 6761 §6.3
-			b.set(z, address(n.String(), loopback4, defaultTTL))
-			b.set(z, address(n.String(), netip.IPv6Loopback(), defaultTTL))
-		}
-	}
-	if z := b.zones[mustName("resolver.arpa")]; z != nil {
-		z.node(mustName("_dns.resolver.arpa")) // RFC 9462 §4: there, and perhaps empty
-	}
-}
-
-// lab reports whether an upstream is on this host.
-func (b *builder) lab() bool {
-	for _, s := range b.conf.Upstreams {
-		if a, err := parseUpstream(s); err == nil && a.Addr().IsLoopback() {
-			return true
-		}
-	}
-	return false
+	b.reserve()
 }
 
 // set adds a record to the set that it belongs to, whose TTL is the least of

@@ -1,7 +1,6 @@
 package dnssrv
 
 import (
-	"encoding/binary"
 	"errors"
 	"strings"
 	"time"
@@ -10,10 +9,10 @@ import (
 )
 
 const (
-	maxChain    = 16              // CNAMEs in a row
-	maxLife     = 24 * 3600       // seconds an answer is kept at most
-	maxNegative = 3600            // seconds a missing name is kept at most (RFC 2308 §5)
-	failureLife = 1 * time.Second // RFC 9520 §3.2
+	maxChain    = 16        // CNAMEs in a row
+	maxLife     = 24 * 3600 // seconds an answer is kept at most
+	maxNegative = 3600      // seconds a missing name is kept at most (RFC 2308 §5)
+	withheld    = 60        // seconds that it is kept that all of an answer was taken away
 )
 
 var (
@@ -21,15 +20,23 @@ var (
 	errReferral = errors.New("the answer is a referral: the upstream does not recurse")
 )
 
+func digest(q question, m *dns.Msg) (*answer, error) { return manner{}.digest(q, m) }
+
 // digest keeps of an upstream's message what answers q and nothing else: the
 // chain of CNAMEs to the records asked for, or the SOA that says they are not
 // there, and the signatures that a client with DO wants. Records about other
-// names never get into the cache.
-func digest(q question, m *dns.Msg) (*answer, error) {
-	d := digester{q: q, byOwner: map[string][]dns.RR{}, renamed: map[string]bool{}}
+// names never get into the cache. It may change m.
+func (o manner) digest(q question, m *dns.Msg) (*answer, error) {
+	a := &answer{rcode: m.Rcode}
+	a.ede = o.guard.filter(m)
+	d := digester{q: q, leaves: o.leaves, byOwner: map[string][]dns.RR{}, renamed: map[string]bool{}}
+	asked := q.name.String()
 	for _, rr := range m.Answer {
 		if rr.Header().Class == dns.ClassINET {
 			owner := dns.CanonicalName(rr.Header().Name)
+			if owner == asked {
+				rr.Header().Name = asked // it may be in the mixed case that we asked in
+			}
 			d.byOwner[owner] = append(d.byOwner[owner], rr)
 		}
 	}
@@ -37,23 +44,29 @@ func digest(q question, m *dns.Msg) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &answer{rcode: m.Rcode}
-	if !found || m.Rcode == dns.RcodeNameError {
-		if err := d.denial(m, last); err != nil {
+	a.aliases, a.further = d.aliases, d.further
+	switch {
+	case a.further != "":
+		a.rcode = dns.RcodeSuccess // what is said about the end of the chain is not its business
+		found = true
+	case !found || m.Rcode == dns.RcodeNameError:
+		if err := d.denial(m, last); err != nil && a.ede == nil {
 			return nil, err
 		}
+	case q.do:
+		d.proof(m)
 	}
 	life := uint32(maxLife)
 	for _, rr := range append(d.answer[:len(d.answer):len(d.answer)], d.ns...) {
 		h := rr.Header()
-		if h.Ttl > 1<<31-1 {
-			h.Ttl = 0 // RFC 2181 §8
-		}
-		h.Ttl = min(h.Ttl, maxLife)
+		h.Ttl = bound(h.Ttl)
 		life = min(life, h.Ttl)
 	}
 	if !found {
 		life = min(life, d.negative)
+		if a.ede != nil {
+			life = max(life, withheld)
+		}
 	}
 	a.life = time.Duration(life) * time.Second
 	return a, a.pack(q, d.answer, d.ns)
@@ -61,10 +74,13 @@ func digest(q question, m *dns.Msg) (*answer, error) {
 
 type digester struct {
 	q          question
+	leaves     func(name) bool
 	byOwner    map[string][]dns.RR
 	renamed    map[string]bool // owners of DNAMEs that are taken
 	answer, ns []dns.RR
 	negative   uint32 // seconds that the denial may be kept
+	aliases    []name
+	further    name // where the chain leads that others are asked about
 }
 
 // chain follows the CNAMEs from the question to their end. found reports
@@ -85,6 +101,15 @@ func (d *digester) chain() (last string, found bool, err error) {
 			return at, false, nil
 		}
 		at = next
+		n, err := parseName(next)
+		if err != nil {
+			return "", false, err
+		}
+		d.aliases = append(d.aliases, n)
+		if d.leaves != nil && d.leaves(n) {
+			d.further = n
+			return at, false, nil
+		}
 	}
 	return "", false, errLoop
 }
@@ -145,7 +170,7 @@ func (d *digester) denial(m *dns.Msg, name string) error {
 		switch rr := rr.(type) {
 		case *dns.SOA:
 			if dns.IsSubDomain(rr.Hdr.Name, name) && d.negative == 0 {
-				d.negative = min(rr.Hdr.Ttl, rr.Minttl, maxNegative)
+				d.negative = min(bound(rr.Hdr.Ttl), rr.Minttl, maxNegative)
 				d.ns = append(d.ns, rr)
 			}
 		case *dns.NS:
@@ -160,9 +185,24 @@ func (d *digester) denial(m *dns.Msg, name string) error {
 		return errReferral
 	}
 	for _, rr := range d.ns {
-		rr.Header().Ttl = min(rr.Header().Ttl, d.negative)
+		rr.Header().Ttl = min(bound(rr.Header().Ttl), d.negative)
 	}
 	return nil
+}
+
+// proof takes what shows that an answer made of a wildcard may be so
+// (RFC 4035 §3.1.3.3).
+func (d *digester) proof(m *dns.Msg) {
+	for _, rr := range m.Ns {
+		sig, ok := rr.(*dns.RRSIG)
+		typ := rr.Header().Rrtype
+		if ok {
+			typ = sig.TypeCovered
+		}
+		if rr.Header().Class == dns.ClassINET && (typ == dns.TypeNSEC || typ == dns.TypeNSEC3) {
+			d.ns = append(d.ns, rr)
+		}
+	}
 }
 
 // pack writes the sections as they stand after the question of q, and notes
@@ -209,26 +249,4 @@ func reason(m *dns.Msg) *ede {
 		}
 	}
 	return nil
-}
-
-// heads reports whether b is a response to the question that was sent as sent,
-// judged by its first bytes alone: its id and its question. What is not is
-// somebody else's, and no reason to stop waiting.
-func heads(b, sent []byte) bool {
-	if len(b) < headerLen || len(sent) < headerLen {
-		return false
-	}
-	if binary.BigEndian.Uint16(b) != binary.BigEndian.Uint16(sent) || b[2]&0x80 == 0 || b[2]&0x78 != 0 {
-		return false
-	}
-	if b[4] != 0 || b[5] != 1 {
-		// Some leave the question out of an error.
-		return b[4] == 0 && b[5] == 0 && b[3]&15 != 0
-	}
-	end := plainName(sent, headerLen) + 4
-	if end < headerLen+4 || end > len(sent) || end > len(b) {
-		return false
-	}
-	return string(lower(b[headerLen:end-4])) == string(lower(sent[headerLen:end-4])) &&
-		string(b[end-4:end]) == string(sent[end-4:end])
 }

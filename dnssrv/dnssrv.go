@@ -69,6 +69,7 @@ type Config struct {
 	VPN       []netip.Prefix // subnets of the VPN
 	Tunnel    []netip.Addr   // the cell's addresses in its VPN
 	Loopback6 bool           // services answer on ::1 too
+	Links     []Linked
 
 	DNS    config.DNS // what the document says of all the rest, defaults filled in
 	People People     // who the clients of DNS.Filter are
@@ -96,6 +97,13 @@ type Host struct {
 	Also   []string // further absolute names, where nothing else has them
 	Addrs  []netip.Addr
 	Source Source
+}
+
+// A Linked is another cell whose name server is asked about its names.
+type Linked struct {
+	Domain  string
+	Subnets []netip.Prefix
+	DNS     netip.Addr // within the VPN
 }
 
 // A Service is announced by SRV (RFC 2782, 6186, 6764) in every mail domain
@@ -144,6 +152,9 @@ func From(d *config.Document) Config {
 				c.Hosts = append(c.Hosts, peer(p, c.Domain))
 			}
 		}
+	}
+	for _, l := range d.Links {
+		c.Links = append(c.Links, Linked{l.Domain, l.Subnets, l.DNS})
 	}
 	for _, r := range d.DHCP.Reservations {
 		c.Hosts = append(c.Hosts, Host{

@@ -2,6 +2,7 @@ package dnssrv
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -57,4 +58,27 @@ func (r *reply) unpack(q question) (*dns.Msg, error) {
 		return nil, fmt.Errorf("%w: %w", errNonsense, err)
 	}
 	return m, nil
+}
+
+// question2wire writes the message that asks q, with a random id.
+func question2wire(q question, edns bool) []byte {
+	b := make([]byte, headerLen, headerLen+len(q.name)+4+11)
+	_, _ = rand.Read(b[:2]) // never fails
+	b[2] = flagRD >> 8
+	if q.cd {
+		b[3] = flagCD
+	}
+	b[5] = 1
+	b = append(b, q.name...)
+	b = binary.BigEndian.AppendUint16(b, q.typ)
+	b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
+	if !edns {
+		return b
+	}
+	b[11] = 1
+	opt := [11]byte{2: byte(dns.TypeOPT), 3: udpSize >> 8, 4: udpSize & 0xff}
+	if q.do {
+		opt[7] = 0x80
+	}
+	return append(b, opt[:]...)
 }

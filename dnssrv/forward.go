@@ -1,16 +1,17 @@
 package dnssrv
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"net/netip"
+	"net"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"pic/dnssrv/upstream"
 )
 
 const (
@@ -19,8 +20,10 @@ const (
 	patience = 1700 * time.Millisecond
 	// maxFlights is how many different questions may be under way at once.
 	maxFlights = 256
-	// maxTries is how many times a question is sent in all.
+	// maxTries is how many messages are sent for one question in all.
 	maxTries = 6
+	// maxHops is how many times an alias may lead to other upstreams.
+	maxHops = 4
 )
 
 // A forwarder finds out what the cell does not know by asking upstream
@@ -31,52 +34,108 @@ type forwarder struct {
 	// judge checks an answer, asked for with DO and CD, by its signatures; nil:
 	// nobody does. It may call fetch.
 	judge func(context.Context, question, *dns.Msg) verdict
+	// dial connects through the VPN; nil: there is none.
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	options upstream.Options // of those that are not in the VPN
 
-	ups  atomic.Pointer[[]*upstream]
-	sent atomic.Uint64 // questions that went upstream
-	hits atomic.Uint64 // questions answered from the cache
+	routing atomic.Pointer[routing]
+	sent    atomic.Uint64 // questions that went upstream
+	hits    atomic.Uint64 // questions answered from the cache
+	staled  atomic.Uint64 // questions answered with what was over
 
 	mu      sync.Mutex
 	flights map[question]*flight
+	running context.Context // of what nobody waits for
 	closed  bool
+	ids     uint32         // of groups
 	wg      sync.WaitGroup // what is under way
 }
 
 // A flight is a question under way, for all who ask it meanwhile.
 type flight struct {
 	done   chan struct{}
-	answer *answer   // once done
-	landed time.Time // the same; zero: it is not kept
-	epoch  uint64
+	answer *answer // once done
 }
 
 func newForwarder() *forwarder {
-	f := &forwarder{cache: newCache(cacheBytes, cacheEntries), flights: map[question]*flight{}}
-	f.ups.Store(&[]*upstream{})
+	f := &forwarder{cache: newCache(cacheBytes, cacheEntries), flights: map[question]*flight{}, running: context.Background()}
+	f.options.Lookup = f.lookup
+	g := &group{route: route{domain: root}}
+	f.routing.Store(&routing{by: map[name]*group{root: g}, root: g})
 	return f
 }
 
-// follow changes the upstreams. What is known of those that stay is kept; the
-// answers of others are forgotten.
-func (f *forwarder) follow(addrs []netip.AddrPort) {
-	old := *f.ups.Load()
-	var ups []*upstream
-	for _, a := range addrs {
-		i := slices.IndexFunc(old, func(u *upstream) bool { return u.addr == a })
-		j := slices.IndexFunc(ups, func(u *upstream) bool { return u.addr == a })
-		switch {
-		case j >= 0: // twice in the list
-		case i >= 0:
-			ups = append(ups, old[i])
-		default:
-			ups = append(ups, &upstream{addr: a})
+// follow changes who is asked about what, and how. What is known of upstreams
+// that stay is kept; the answers of groups that change are forgotten.
+func (f *forwarder) follow(routes []route, c care) {
+	old := f.routing.Load()
+	next := &routing{by: map[name]*group{}, care: c}
+	anew := !reflect.DeepEqual(old.care.treatment, c.treatment)
+	used := map[*remote]bool{}
+	for _, r := range routes {
+		g := old.by[r.domain]
+		if g == nil || anew || !g.same(r) {
+			f.ids++
+			g = &group{route: r, id: f.ids, ups: f.remotes(old, r)}
+		}
+		for _, u := range g.ups {
+			used[u] = true
+		}
+		next.by[r.domain] = g
+	}
+	next.root = next.by[root]
+	f.cache.stale.Store(int64(c.stale))
+	f.routing.Store(next)
+	for _, g := range old.by {
+		if next.by[g.domain] == g {
+			continue
+		}
+		f.flush() // rare, and simpler than to pick
+		for _, u := range g.ups {
+			if !used[u] {
+				used[u] = true
+				f.retire(u)
+			}
 		}
 	}
-	if slices.Equal(old, ups) {
-		return
+}
+
+// remotes returns the upstreams of r, those of old where they are the same.
+func (f *forwarder) remotes(old *routing, r route) []*remote {
+	var ups []*remote
+	for _, a := range r.upstreams {
+		if slices.ContainsFunc(ups, func(u *remote) bool { return u.addr == a }) {
+			continue // twice in the list
+		}
+		var u *remote
+		for _, g := range old.by {
+			for _, o := range g.ups {
+				if o.addr == a && o.tunnel == r.tunnel {
+					u = o
+				}
+			}
+		}
+		if u == nil {
+			o := f.options
+			if r.tunnel {
+				o.Dial, o.Lookup = f.tunnel, nil
+			}
+			u = &remote{addr: a, tunnel: r.tunnel, via: upstream.New(a, o)}
+		}
+		ups = append(ups, u)
 	}
-	f.ups.Store(&ups)
-	f.flush()
+	return ups
+}
+
+// retire closes what is connected to u once nobody can be waiting for it.
+func (f *forwarder) retire(u *remote) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	run := f.running
+	f.wg.Go(func() {
+		sleep(run, patience)
+		u.via.Close()
+	})
 }
 
 // flush forgets all answers. Questions under way are asked again by whoever
@@ -88,71 +147,149 @@ func (f *forwarder) flush() {
 	f.cache.flush()
 }
 
-// open lets questions in again after close.
-func (f *forwarder) open() {
+// open lets questions in, also after close, until run ends.
+func (f *forwarder) open(run context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.closed = false
+	f.closed, f.running = false, run
 }
 
 // close lets no more questions in and waits for those under way, which the end
-// of their context hurries.
+// of their context hurries. Upstreams are asked anew once it is opened and told
+// whom to follow.
 func (f *forwarder) close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.wg.Wait()
+	r := f.routing.Load()
+	g := &group{route: route{domain: root}}
+	f.routing.Store(&routing{by: map[name]*group{root: g}, root: g})
+	for _, g := range r.by {
+		for _, u := range g.ups {
+			u.via.Close()
+		}
+	}
 }
 
 // cached answers from the cache alone.
 func (f *forwarder) cached(q question) (reply, bool) {
+	g := f.routing.Load().group(q)
+	q.set = g.id
 	now := time.Now()
-	a, age, ok := f.cache.get(q, now)
-	if !ok {
+	c := f.cache.find(q, now, g.up())
+	if c.answer == nil {
 		return reply{}, false
 	}
+	if c.ahead {
+		f.renew(q)
+	}
+	r := c.answer.reply(c.age)
+	if c.stale {
+		f.staled.Add(1)
+		r.stale = true
+		return r, true
+	}
 	f.hits.Add(1)
-	r := a.reply(age)
-	r.born, r.age, r.life = now.Add(-age), age, a.life
+	r.last(c.answer, now)
 	return r, true
 }
 
+// last says until when r, made of a, may be kept elsewhere. In the last tenth of
+// its time the cache must see who asks, so as to ask again; and failures may be
+// over at any time.
+func (r *reply) last(a *answer, now time.Time) {
+	if life := a.life - a.life/10; !a.failed && r.age < life {
+		r.born, r.life = now.Add(-r.age), life
+	}
+}
+
 func (a *answer) reply(age time.Duration) reply {
-	return reply{rcode: a.rcode, tail: a.aged(age), counts: a.counts, ede: a.ede}
+	r := reply{rcode: a.rcode, age: age, tail: a.aged(age), counts: a.counts, ede: a.ede, secure: a.secure, aliases: a.aliases}
+	if a.from != nil {
+		r.upstream = a.from.addr
+	}
+	return r
+}
+
+// renew asks for what is kept, and wanted, before its time is over.
+func (f *forwarder) renew(q question) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.flights[q] != nil || len(f.flights) >= maxFlights/2 {
+		return
+	}
+	fl := &flight{done: make(chan struct{})}
+	f.flights[q] = fl
+	run := f.running
+	f.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(run, patience)
+		defer cancel()
+		f.fly(ctx, q, fl)
+	})
 }
 
 // resolve asks the upstreams, or joins who is asking them already. It always
 // has an answer by the time that patience is over; run ends all questions.
 func (f *forwarder) resolve(run context.Context, q question) reply {
+	ctx, cancel := context.WithTimeout(run, patience)
+	defer cancel()
+	a, age := f.through(ctx, q)
+	r := a.reply(age)
+	if a.ede == edeStale || a.ede == edeStaleNX {
+		f.staled.Add(1)
+		r.stale = true
+		return r
+	}
+	r.last(a, time.Now())
+	return r
+}
+
+// through finds the answer to q by the cache, by a flight that is under way, or
+// by one of its own, and says how old it is.
+func (f *forwarder) through(ctx context.Context, q question) (*answer, time.Duration) {
+	g := f.routing.Load().group(q)
+	q.set = g.id
 	f.mu.Lock()
 	fl := f.flights[q]
 	if fl == nil {
 		// Since the caller looked, it may have come: what lands is kept before it
 		// is no longer under way.
-		if a, age, ok := f.cache.get(q, time.Now()); ok {
+		if c := f.cache.find(q, time.Now(), g.up()); c.answer != nil {
 			f.mu.Unlock()
 			f.hits.Add(1)
-			r := a.reply(age)
-			r.born, r.age, r.life = time.Now().Add(-age), age, a.life
-			return r
+			if c.ahead {
+				f.renew(q)
+			}
+			return c.answer, c.age
 		}
 		if f.closed || len(f.flights) >= maxFlights {
 			f.mu.Unlock()
-			return failure(edeBusy)
+			return failed(edeBusy), 0
 		}
-		fl = &flight{done: make(chan struct{}), epoch: f.cache.now()}
+		fl = &flight{done: make(chan struct{})}
 		f.flights[q] = fl
-		f.wg.Go(func() { f.fly(run, q, fl) })
+		f.wg.Add(1)
+		f.mu.Unlock()
+		defer f.wg.Done()
+		f.fly(ctx, q, fl)
+		return fl.answer, 0
 	}
 	f.mu.Unlock()
-	<-fl.done
-	r := fl.answer.reply(0)
-	r.born, r.life = fl.landed, fl.answer.life
-	return r
+	select {
+	case <-fl.done:
+		return fl.answer, 0
+	case <-ctx.Done():
+		if a := f.cache.old(q, time.Now()); a != nil {
+			return a, 0
+		}
+		return failed(edeUnreachable), 0
+	}
 }
 
 // fly answers one question for all who wait.
-func (f *forwarder) fly(run context.Context, q question, fl *flight) {
+func (f *forwarder) fly(ctx context.Context, q question, fl *flight) {
+	epoch := f.cache.now()
 	defer func() {
 		if p := recover(); p != nil || fl.answer == nil {
 			fl.answer = failed(edeInvalid)
@@ -164,127 +301,23 @@ func (f *forwarder) fly(run context.Context, q question, fl *flight) {
 		f.mu.Unlock()
 		close(fl.done)
 	}()
-	ctx, cancel := context.WithTimeout(run, patience)
-	defer cancel()
-	f.sent.Add(1)
-	fl.answer = f.race(ctx, q)
-	if fl.answer.life > 0 {
-		fl.landed = time.Now()
+	r := f.routing.Load()
+	g := r.group(q)
+	if g.id != q.set {
+		fl.answer = failed(edeBusy) // the document has just changed
+		return
 	}
-	f.cache.put(q, fl.answer, time.Now(), fl.epoch)
+	a := f.obtain(ctx, r, g, q)
+	now := time.Now()
+	f.cache.put(q, a, now, epoch)
+	if a.failed {
+		if old := f.cache.old(q, now); old != nil {
+			a = old
+		}
+	}
+	fl.answer = a
 }
 
 func failed(why *ede) *answer {
 	return &answer{rcode: dns.RcodeServerFailure, ede: why, life: failureLife, failed: true}
-}
-
-// A try is what came of one message.
-type try struct {
-	from   *upstream
-	answer *answer
-	err    error
-}
-
-// race asks the best upstream, and others too when that takes long or fails.
-// The first answer counts.
-func (f *forwarder) race(ctx context.Context, q question) *answer {
-	order := f.order(q)
-	if len(order) == 0 {
-		return failed(edeNoUpstream)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	results := make(chan try, maxTries)
-	out := map[*upstream]bool{} // answered that it will not answer
-	tries, flying, next := 0, 0, 0
-	launch := func() time.Duration {
-		for range order {
-			u := order[next%len(order)]
-			next++
-			if out[u] {
-				continue
-			}
-			tries, flying = tries+1, flying+1
-			f.wg.Go(func() {
-				t := try{from: u, err: errNonsense}
-				defer func() {
-					recover() // a message that breaks the decoder is no answer
-					results <- t
-				}()
-				t.answer, t.err = u.ask(ctx, q)
-			})
-			return u.patience()
-		}
-		return patience // nobody is left
-	}
-	timer := time.NewTimer(launch())
-	defer timer.Stop()
-	why := edeUnreachable
-	for {
-		select {
-		case t := <-results:
-			if t.err == nil {
-				return t.answer
-			}
-			flying--
-			out[t.from] = true
-			why = blame(why, t.err)
-			if len(out) < len(order) && tries < maxTries {
-				timer.Reset(launch())
-			} else if flying == 0 {
-				return failed(why)
-			}
-		case <-timer.C:
-			if tries < maxTries {
-				timer.Reset(launch())
-			}
-		case <-ctx.Done():
-			return failed(why)
-		}
-	}
-}
-
-// blame picks the reason that says the most about what went wrong.
-func blame(have *ede, err error) *ede {
-	var u *upstreamError
-	switch {
-	case errors.As(err, &u) && u.ede != nil:
-		return u.ede
-	case errors.As(err, &u):
-		return edeRefused
-	case errors.Is(err, errNonsense):
-		return edeInvalid
-	}
-	return have
-}
-
-var test = mustName("test")
-
-// order returns the upstreams that may be asked q, the most promising first.
-func (f *forwarder) order(q question) []*upstream {
-	ups := slices.Clone(*f.ups.Load())
-	if q.name.below(test) {
-		ups = slices.DeleteFunc(ups, func(u *upstream) bool { return !u.addr.Addr().IsLoopback() })
-	}
-	now := time.Now()
-	score := map[*upstream]time.Duration{}
-	for _, u := range ups {
-		score[u] = u.score(now)
-	}
-	slices.SortStableFunc(ups, func(a, b *upstream) int { return cmp.Compare(score[a], score[b]) })
-	return ups
-}
-
-// probe asks the upstreams that are down for the root's name servers, so that
-// they are found to be up again before somebody needs them.
-func (f *forwarder) probe(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, u := range *f.ups.Load() {
-		if !u.status().Up {
-			wg.Go(func() { _, _ = u.ask(ctx, question{name: root, typ: dns.TypeNS}) })
-		}
-	}
-	wg.Wait()
 }

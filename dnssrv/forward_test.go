@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"pic/dnssrv/upstream"
 	"pic/internal/nettest"
 )
 
@@ -186,8 +187,12 @@ func TestNothingAboutTheClientGoesUpstream(t *testing.T) {
 			&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"})
 	})
 	m := got.Load()
-	if o := m.IsEdns0(); o == nil || len(o.Option) != 0 || o.UDPSize() != udpSize || m.Question[0].Name != "www.example.net." {
-		t.Errorf("sent %v", m)
+	o := m.IsEdns0()
+	if o == nil || len(o.Option) != 1 || o.UDPSize() != udpSize || !strings.EqualFold(m.Question[0].Name, "www.example.net.") {
+		t.Fatalf("sent %v", m)
+	}
+	if c, ok := o.Option[0].(*dns.EDNS0_COOKIE); !ok || len(c.Cookie) != 16 || c.Cookie == "0123456789abcdef" {
+		t.Errorf("sent %v", o.Option[0])
 	}
 }
 
@@ -268,6 +273,18 @@ func TestFailuresComeWithinTwoSecondsAndSayWhy(t *testing.T) {
 	}
 }
 
+// reach returns a connection to the resolver at addr.
+func reach(t testing.TB, addr string) *upstream.Resolver {
+	t.Helper()
+	a, err := upstream.Parse(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := upstream.New(a, upstream.Options{})
+	t.Cleanup(r.Close)
+	return r
+}
+
 func TestADeadUpstreamIsNoticedAndForgiven(t *testing.T) {
 	good, bad := source(t, world), source(t, world)
 	bad.down()
@@ -282,15 +299,15 @@ func TestADeadUpstreamIsNoticedAndForgiven(t *testing.T) {
 		t.Errorf("got %+v", st)
 	}
 	// Down for good is a problem; the next good answer ends it.
-	u := (*s.forward.ups.Load())[0]
+	u := s.forward.routing.Load().root.ups[0]
 	nettest.WaitFor(t, 30*time.Second, func() bool {
-		u.broke(time.Now(), errJunk)
+		u.broke(time.Now(), errNonsense)
 		return len(s.Problems()) == 1
 	})
 	if p := s.Problems(); len(p) != 1 || p[0].Code != "dns/upstreams-down" || !strings.Contains(p[0].Text, bad.addr) {
 		t.Errorf("got problems %v", p)
 	}
-	u.addr = netip.MustParseAddrPort(good.addr)
+	u.via = reach(t, good.addr)
 	s.forward.probe(t.Context())
 	if p := s.Problems(); len(p) != 0 {
 		t.Errorf("it answers again, and there are problems: %v", p)
@@ -351,7 +368,7 @@ func TestOneClientCannotKeepOthersWaiting(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
 	up := source(t, func(w dns.ResponseWriter, r *dns.Msg) {
-		if strings.HasPrefix(r.Question[0].Name, "slow") {
+		if strings.HasPrefix(strings.ToLower(r.Question[0].Name), "slow") {
 			<-hold
 		}
 		world(w, r)

@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/dnssrv/policy"
+	"pic/dnssrv/upstream"
 )
 
 // A reply is what a client is told, before it is a message.
@@ -23,6 +24,11 @@ type reply struct {
 	judged *policy.Decision // what was said of a name on the way; nil: nothing
 	// fleeting: it is of this moment, and not to be kept.
 	fleeting bool
+
+	secure   bool             // checked by its signatures
+	stale    bool             // told after its time, for want of a better one
+	upstream upstream.Address // who said it, if anybody
+	aliases  []name           // where the CNAMEs of tail lead
 
 	born      time.Time     // when tail came, where it is from the cache
 	age, life time.Duration // of tail, then
@@ -41,6 +47,9 @@ var (
 	edeRefused     = &ede{dns.ExtendedErrorCodeNetworkError, "the upstream resolvers refuse or fail"}
 	edeInvalid     = &ede{dns.ExtendedErrorCodeInvalidData, "the upstream resolvers answer nonsense"}
 	edeBusy        = &ede{dns.ExtendedErrorCodeNotReady, "too many questions are waiting for an answer"}
+	edeTunnel      = &ede{dns.ExtendedErrorCodeNoReachableAuthority, "the VPN through which to ask is down"}
+	edeStale       = &ede{dns.ExtendedErrorCodeStaleAnswer, "no upstream resolver answers; this is what was known"}
+	edeStaleNX     = &ede{dns.ExtendedErrorCodeStaleNXDOMAINAnswer, "no upstream resolver answers; this is what was known"}
 	edeNotHere     = &ede{dns.ExtendedErrorCodeNotSupported, ""}
 	edeType        = &ede{dns.ExtendedErrorCodeInvalidQueryType, ""}
 )

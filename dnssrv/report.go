@@ -66,6 +66,7 @@ type Stats struct {
 	Local        uint64            `json:"local"`     // answered from the cell's zones, errors included
 	Cached       uint64            `json:"cached"`    // answered from the cache
 	Forwarded    uint64            `json:"forwarded"` // answered by upstreams
+	Stale        uint64            `json:"stale"`     // answered with what was over, for want of a better answer
 	Upstream     uint64            `json:"upstream"`  // questions that went upstream; equal ones travel once
 	Refused      uint64            `json:"refused"`   // clients outside of the allowed prefixes
 	Dropped      uint64            `json:"dropped"`   // not answered at all
@@ -82,7 +83,7 @@ func (s *Server) Stats() Stats {
 	out := Stats{
 		UDP: c.udp.Load(), TCP: c.tcp.Load(), Refused: c.refused.Load(), Dropped: c.dropped.Load(), Slipped: c.slipped.Load(),
 		Local: c.via[viaZone].Load(), Cached: c.via[viaCache].Load(), Forwarded: c.via[viaUpstream].Load(),
-		Upstream: s.forward.sent.Load(), Rcodes: map[string]uint64{}, Upstreams: []UpstreamStatus{},
+		Upstream: s.forward.sent.Load(), Rcodes: map[string]uint64{}, Upstreams: s.forward.upstreams(), Stale: s.forward.staled.Load(),
 	}
 	for code := range c.rcode {
 		if n := c.rcode[code].Load(); n > 0 {
@@ -90,9 +91,6 @@ func (s *Server) Stats() Stats {
 		}
 	}
 	out.CacheEntries, out.CacheBytes = s.forward.cache.size()
-	for _, u := range *s.forward.ups.Load() {
-		out.Upstreams = append(out.Upstreams, u.status())
-	}
 	return out
 }
 
@@ -137,8 +135,10 @@ func (s *Server) upstreamProblems() []service.Problem {
 	if len(t.conf.Sockets) == 0 {
 		return nil
 	}
-	ups := *s.forward.ups.Load()
-	if len(ups) == 0 {
+	var bad, all, lost []string
+	since, gone := time.Now(), time.Now()
+	r := s.forward.routing.Load()
+	if len(r.root.ups) == 0 {
 		return []service.Problem{{
 			Code:     "dns/no-upstreams",
 			Title:    "Names outside the household cannot be resolved",
@@ -148,31 +148,54 @@ func (s *Server) upstreamProblems() []service.Problem {
 			Since:    t.made,
 		}}
 	}
-	var bad []string
-	since := time.Now()
-	for _, u := range ups {
-		if st := u.status(); !st.Up {
-			bad = append(bad, st.Address+" ("+st.Error+")")
-			since = minTime(since, u.failingSince())
+	for _, g := range r.sorted() {
+		up := len(g.ups)
+		for _, u := range g.ups {
+			st := u.status()
+			switch {
+			case st.Up:
+				continue
+			case g == r.root:
+				bad = append(bad, st.Address+" ("+st.Error+")")
+				since = minTime(since, u.failingSince())
+			default:
+				lost = append(lost, st.Address+" ("+st.Error+")")
+				gone = minTime(gone, u.failingSince())
+			}
+			up--
+		}
+		if up == 0 && g != r.root {
+			all = append(all, strings.TrimSuffix(g.domain.String(), "."))
 		}
 	}
-	if len(bad) == 0 {
-		return nil
+	var out []service.Problem
+	if len(bad) > 0 {
+		p := service.Problem{
+			Code:     "dns/upstreams-down",
+			Title:    fmt.Sprintf("%d of %d upstream resolvers do not answer", len(bad), len(r.root.ups)),
+			Text:     strings.Join(bad, "; "),
+			Fix:      "See whether the internet connection is up; if it is, set dns.upstreams to resolvers that answer.",
+			Severity: service.Warning,
+			Since:    since,
+		}
+		if len(bad) == len(r.root.ups) {
+			p.Severity = service.Failure
+			p.Title = "Names outside the household cannot be resolved"
+			p.Text = "No upstream resolver answers: " + p.Text
+		}
+		out = append(out, p)
 	}
-	p := service.Problem{
-		Code:     "dns/upstreams-down",
-		Title:    fmt.Sprintf("%d of %d upstream resolvers do not answer", len(bad), len(ups)),
-		Text:     strings.Join(bad, "; "),
-		Fix:      "See whether the internet connection is up; if it is, set dns.upstreams to resolvers that answer.",
-		Severity: service.Warning,
-		Since:    since,
+	if len(all) > 0 {
+		out = append(out, service.Problem{
+			Code:     "dns/forwards-down",
+			Title:    "Names in " + strings.Join(all, ", ") + " cannot be resolved",
+			Text:     "None of the resolvers that are asked about them answers: " + strings.Join(lost, "; "),
+			Fix:      "See whether they are on, and where dns.forwards says tunnel whether the VPN is up; or correct dns.forwards.",
+			Severity: service.Warning,
+			Since:    gone,
+		})
 	}
-	if len(bad) == len(ups) {
-		p.Severity = service.Failure
-		p.Title = "Names outside the household cannot be resolved"
-		p.Text = "No upstream resolver answers: " + p.Text
-	}
-	return []service.Problem{p}
+	return out
 }
 
 func minTime(a, b time.Time) time.Time {

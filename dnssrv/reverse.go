@@ -115,29 +115,3 @@ func after(p netip.Prefix) (netip.Addr, bool) {
 	}
 	return netip.Addr{}, false
 }
-
-// special are the zones that no query leaves the house for.
-func special() []name {
-	var out []name
-	for _, s := range []string{
-		"localhost", "local", "invalid", "onion", "alt", "test", // RFC 6761, 6762, 7686, 9476
-		"home.arpa", "resolver.arpa", "service.arpa", // RFC 8375, 9462, 9665
-	} {
-		out = append(out, mustName(s))
-	}
-	// RFC 6303 §4, RFC 7793.
-	for _, s := range []string{
-		"0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.2.0/24", "192.168.0.0/16",
-		"198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32",
-		"::/128", "::1/128", "fd00::/8", "fe80::/12", "fe90::/12", "fea0::/12", "feb0::/12", "2001:db8::/32",
-	} {
-		out = append(out, reverseName(netip.MustParsePrefix(s)))
-	}
-	for i := 16; i < 32; i++ {
-		out = append(out, mustName(fmt.Sprintf("%d.172.in-addr.arpa", i)))
-	}
-	for i := 64; i < 128; i++ {
-		out = append(out, mustName(fmt.Sprintf("%d.100.in-addr.arpa", i)))
-	}
-	return out
-}

@@ -98,6 +98,7 @@ func New(o Options) *Server {
 	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
 	s.rate, s.answers = newLimiter(), newLimiter()
 	s.diary = newQueries(o)
+	s.forward.dial = o.Dial
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
@@ -142,7 +143,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		s.run, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		run := s.run
 		s.running.Store(&run)
-		s.forward.open()
+		s.forward.open(s.run)
 		s.diary.Open()
 	}
 	for _, b := range swap.Added() {
@@ -155,7 +156,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.diary.Apply(c.queries())
 	s.serial = serial
 	s.table.Store(t)
-	s.forward.follow(t.upstreams)
+	s.forward.follow(t.routes, t.care)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
 	swap.Commit()
 	if len(c.Sockets) == 0 {

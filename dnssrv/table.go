@@ -29,7 +29,9 @@ type table struct {
 	zones     map[name]*zone
 	hosts     map[netip.Addr]string // names of declared devices, with the last dot
 	elsewhere map[name]bool         // names of the cell outside of its zones
-	upstreams []netip.AddrPort
+	routes    []route               // who is asked about all else
+	care      care
+	outside   map[name]bool // domains that others are asked about, wherever they are
 	entries   []Entry
 	home      string // the name of the cell's own addresses, with the last dot
 	made      time.Time
@@ -54,6 +56,9 @@ func (t *table) zone(n name, typ uint16) *zone {
 // above returns the zone with the longest apex at or above n.
 func (t *table) above(n name) *zone {
 	for ; ; n = n.parent() {
+		if t.outside[n] {
+			return nil
+		}
 		if z := t.zones[n]; z != nil || n == root {
 			return z
 		}
@@ -73,6 +78,16 @@ type moment struct {
 // local answers from the zones and from the names found out; ok is false where
 // others must be asked.
 func (m *moment) local(n name, typ uint16) (o outcome, ok bool) {
+	if typ == dns.TypePTR {
+		if four, ok := reverse64(m.care.dns64, n); ok {
+			o.answer = []dns.RR{&dns.CNAME{
+				Hdr:    dns.RR_Header{Name: n.String(), Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: defaultTTL},
+				Target: four.String(),
+			}}
+			o.aa, o.further = true, four
+			return o, true
+		}
+	}
 	if z := m.zone(n, typ); z != nil {
 		return z.find(m, n, typ), true
 	}

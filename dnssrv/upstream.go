@@ -2,31 +2,31 @@ package dnssrv
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"pic/dnssrv/upstream"
 )
 
 const (
-	// maxJunk is how many datagrams with a wrong id or question are borne
-	// before we go where nobody can guess: TCP.
-	maxJunk = 32
 	// firstGuess stands for the round trip of an upstream never asked.
 	firstGuess = 100 * time.Millisecond
 	maxBackoff = 30 * time.Second
+	// down is how many failures in a row make an upstream count as down.
+	down = 3
 )
 
-// An upstream is a resolver that others run, and how it has been doing.
-type upstream struct {
-	addr netip.AddrPort
+// A remote is a resolver that others run, and how it has been doing.
+type remote struct {
+	addr   upstream.Address
+	tunnel bool
+	via    *upstream.Resolver
 
 	mu       sync.Mutex
 	rtt      time.Duration // smoothed; 0: unknown
@@ -38,28 +38,31 @@ type upstream struct {
 	broken   time.Time // the last failure that counted
 	since    time.Time // the first of the failures in a row
 	retry    time.Time // while it fails: not before the others until then
+	seconds  time.Time // when rtt was last measured
 }
 
 // UpstreamStatus is how an upstream resolver has been doing.
 type UpstreamStatus struct {
 	Address  string        `json:"address"`
+	For      string        `json:"for,omitempty"` // the domain that it is asked about; empty: all others
 	Up       bool          `json:"up"`
-	RTT      time.Duration `json:"rtt"` // smoothed; 0: unknown
-	Asked    uint64        `json:"asked"`
+	RTT      time.Duration `json:"rtt"`   // smoothed; 0: unknown
+	Asked    uint64        `json:"asked"` // questions, however many messages each took
 	Failed   uint64        `json:"failed"`
+	Sent     uint64        `json:"sent"`            // messages
 	Error    string        `json:"error,omitempty"` // the last, while it is not up
 	Answered time.Time     `json:"answered,omitzero"`
 }
 
-// down is how many failures in a row make an upstream count as down.
-const down = 3
-
-func (u *upstream) status() UpstreamStatus {
+func (u *remote) status() UpstreamStatus {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := UpstreamStatus{
 		Address: u.addr.String(), Up: u.failures < down, RTT: u.rtt,
 		Asked: u.asked, Failed: u.failed, Answered: u.answered,
+	}
+	if u.via != nil {
+		s.Sent = u.via.Sent()
 	}
 	if !s.Up {
 		s.Error = u.last.Error()
@@ -68,14 +71,14 @@ func (u *upstream) status() UpstreamStatus {
 }
 
 // failingSince is when the failures began, while it fails.
-func (u *upstream) failingSince() time.Time {
+func (u *remote) failingSince() time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.since
 }
 
 // score orders upstreams: the less, the sooner it is asked.
-func (u *upstream) score(now time.Time) time.Duration {
+func (u *remote) score(now time.Time) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.rtt
@@ -89,7 +92,7 @@ func (u *upstream) score(now time.Time) time.Duration {
 }
 
 // patience is how long it is worth waiting before somebody else is asked too.
-func (u *upstream) patience() time.Duration {
+func (u *remote) patience() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.rtt == 0 {
@@ -98,10 +101,12 @@ func (u *upstream) patience() time.Duration {
 	return min(max(4*u.rtt, 150*time.Millisecond), 600*time.Millisecond)
 }
 
-// worked notes an answer. The time that it took counts unless it is 0.
-func (u *upstream) worked(rtt time.Duration) {
+// worked notes an answer, and reports whether it ends failures. The time that it
+// took counts unless it is 0.
+func (u *remote) worked(rtt time.Duration) (again bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	again = u.failures > 0
 	u.asked++
 	u.failures = 0
 	u.answered = time.Now()
@@ -112,11 +117,12 @@ func (u *upstream) worked(rtt time.Duration) {
 	default:
 		u.rtt += (rtt - u.rtt) / 8
 	}
+	return again
 }
 
 // broke notes that what was asked at start has failed. Tries of one question
 // fail together and count once, and one lost in a stream of answers not at all.
-func (u *upstream) broke(start time.Time, err error) {
+func (u *remote) broke(start time.Time, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
@@ -139,163 +145,163 @@ type upstreamError struct {
 	ede   *ede
 }
 
-func (e *upstreamError) Error() string {
-	return "it answered " + dns.RcodeToString[e.rcode]
-}
+func (e *upstreamError) Error() string { return "it answered " + rcodeName(e.rcode) }
 
-var errJunk = errors.New("too many forged answers")
+// errNonsense marks answers that are about the question and mean nothing.
+var errNonsense = upstream.ErrNonsense
 
 // ask puts the question to the upstream and returns its answer: NOERROR or
-// NXDOMAIN, of the right question, whole.
-func (u *upstream) ask(ctx context.Context, q question) (*answer, error) {
+// NXDOMAIN, of the right question, whole. leaves tells the names that it is not
+// asked about. again is true where that ends failures.
+func (u *remote) ask(ctx context.Context, q question, m manner) (a *answer, again bool, err error) {
 	start, limit := time.Now(), u.patience()
-	a, err := u.exchange(ctx, q)
+	b, err := u.via.Ask(ctx, upstream.Question{Name: string(q.name), Type: q.typ, DO: q.do, CD: q.cd, Spend: m.spend})
 	took := time.Since(start)
+	if err == nil {
+		a, err = read(q, b, m)
+	}
 	var no *upstreamError
 	switch {
 	case err == nil:
-		u.worked(took)
+		a.from = u
+		again = u.worked(took)
 	case errors.As(err, &no) && no.rcode == dns.RcodeServerFailure:
-		u.worked(0) // it is well; the zone asked about is not
-	case errors.Is(ctx.Err(), context.Canceled) && took < limit:
+		again = u.worked(0) // it is well; the zone asked about is not
+	case errors.Is(ctx.Err(), context.Canceled) && took < limit, errors.Is(err, upstream.ErrSpent):
 		// Another was quicker, which says nothing about this one.
 	default:
 		u.broke(start, err)
 	}
-	return a, err
+	return a, again, err
 }
 
-func (u *upstream) exchange(ctx context.Context, q question) (*answer, error) {
-	m, err := u.udp(ctx, question2wire(q, true))
-	if err == nil && m.Rcode == dns.RcodeFormatError && m.IsEdns0() == nil {
-		m, err = u.udp(ctx, question2wire(q, false)) // it does not know EDNS (RFC 6891 §7)
-	}
-	if errors.Is(err, errJunk) || err == nil && m.Truncated {
-		m, err = u.tcp(ctx, question2wire(q, true))
-		if err == nil && m.Rcode == dns.RcodeFormatError && m.IsEdns0() == nil {
-			m, err = u.tcp(ctx, question2wire(q, false))
+// A manner is how a question is asked, besides what it is.
+type manner struct {
+	spend  func() bool     // before each message: whether it may be sent
+	leaves func(name) bool // tells the names that this upstream is not asked about; nil: none
+	guard  *guard          // of private addresses; nil: none
+}
+
+// read makes an answer of an upstream's reply.
+func read(q question, b []byte, m manner) (*answer, error) {
+	switch code := rcodeOf(b); code {
+	case dns.RcodeSuccess, dns.RcodeNameError:
+	default:
+		e := &upstreamError{rcode: code}
+		full := new(dns.Msg)
+		if full.Unpack(b) == nil {
+			e.ede = reason(full)
 		}
+		return nil, e
 	}
-	if err != nil {
-		return nil, err
+	if a := glance(q, b, m); a != nil {
+		return a, nil
 	}
-	if m.Truncated {
-		return nil, errors.New("its answer over TCP is cut off")
+	full := new(dns.Msg)
+	if err := full.Unpack(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNonsense, err)
 	}
-	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
-		return nil, &upstreamError{m.Rcode, reason(m)}
-	}
-	a, err := digest(q, m)
+	a, err := m.digest(q, full)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNonsense, err)
 	}
 	return a, nil
 }
 
-// errNonsense marks answers that are about the question and mean nothing.
-var errNonsense = errors.New("it answers nonsense")
-
-// question2wire writes the message that asks q, with a random id.
-func question2wire(q question, edns bool) []byte {
-	b := make([]byte, headerLen, headerLen+len(q.name)+4+11)
-	_, _ = rand.Read(b[:2]) // never fails
-	b[2] = flagRD >> 8
-	if q.cd {
-		b[3] = flagCD
+// system are the resolvers of the host, but for the cell itself: the last
+// resort for finding upstreams that have but a name.
+func system(itself func(netip.AddrPort) bool) []upstream.Address {
+	c, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil {
+		return nil
 	}
-	b[5] = 1
-	b = append(b, q.name...)
-	b = binary.BigEndian.AppendUint16(b, q.typ)
-	b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
-	if !edns {
-		return b
+	var out []upstream.Address
+	for _, s := range c.Servers {
+		a, err := netip.ParseAddr(s)
+		if at := netip.AddrPortFrom(a, port); err == nil && !itself(at) {
+			out = append(out, upstream.Address{Proto: upstream.UDP, IP: at})
+		}
 	}
-	b[11] = 1
-	opt := [11]byte{2: byte(dns.TypeOPT), 3: udpSize >> 8, 4: udpSize & 0xff}
-	if q.do {
-		opt[7] = 0x80
-	}
-	return append(b, opt[:]...)
+	return out
 }
 
-// udp asks over UDP, from a port of its own that the kernel picks at random.
-func (u *upstream) udp(ctx context.Context, msg []byte) (*dns.Msg, error) {
-	c, stop, err := u.dial(ctx, "udp", msg)
+// lookup finds the addresses of a resolver's own name by the resolvers that are
+// known by address.
+func (f *forwarder) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	n, err := parseName(host)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
-	buf := make([]byte, 4096)
-	for range maxJunk {
-		n, err := c.Read(buf)
-		if err != nil {
-			return nil, explain(ctx, err)
+	r := f.routing.Load()
+	var known []*upstream.Resolver
+	for _, u := range r.root.ups {
+		if u.addr.IP.IsValid() {
+			known = append(known, u.via)
 		}
-		if !heads(buf[:n], msg) {
-			continue
+	}
+	if len(known) == 0 {
+		for _, a := range system(r.care.itself) {
+			via := upstream.New(a, upstream.Options{})
+			defer via.Close()
+			known = append(known, via)
 		}
-		return read(buf[:n])
 	}
-	return nil, errJunk
+	err = errors.New("no resolver is known by its address")
+	for _, via := range known {
+		var out []netip.Addr
+		if out, err = addressesBy(ctx, via, n); len(out) > 0 {
+			return out, nil
+		}
+	}
+	return nil, err
 }
 
-// read decodes an answer, of which a cut one may be cut anywhere.
-func read(b []byte) (*dns.Msg, error) {
-	m := new(dns.Msg)
-	err := m.Unpack(b)
-	switch {
-	case m.Truncated:
-		return m, nil
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errNonsense, err)
-	case !whole(b):
-		return nil, fmt.Errorf("%w: there are fewer records than it says", errNonsense)
+// addressesBy asks one resolver for the addresses of n.
+func addressesBy(ctx context.Context, via *upstream.Resolver, n name) ([]netip.Addr, error) {
+	type result struct {
+		addrs []netip.Addr
+		err   error
 	}
-	return m, nil
+	results := make(chan result, 2)
+	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		go func() {
+			var r result
+			defer func() { results <- r }()
+			b, err := via.Ask(ctx, upstream.Question{Name: string(n), Type: typ})
+			if err != nil {
+				r.err = err
+				return
+			}
+			m := new(dns.Msg)
+			if r.err = m.Unpack(b); r.err == nil {
+				r.addrs = addressesIn(m.Answer)
+			}
+		}()
+	}
+	one, two := <-results, <-results
+	out := slices.Concat(one.addrs, two.addrs)
+	slices.SortStableFunc(out, func(a, b netip.Addr) int { // IPv4 first: fewer homes have it broken
+		return a.BitLen() - b.BitLen()
+	})
+	if len(out) == 0 {
+		return nil, errors.Join(errors.New("it has no address"), one.err, two.err)
+	}
+	return out, nil
 }
 
-// tcp asks over TCP.
-func (u *upstream) tcp(ctx context.Context, msg []byte) (*dns.Msg, error) {
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(msg)), uint16(len(msg)))
-	c, stop, err := u.dial(ctx, "tcp", append(framed, msg...))
-	if err != nil {
-		return nil, err
+func addressesIn(rrs []dns.RR) []netip.Addr {
+	var out []netip.Addr
+	for _, rr := range rrs {
+		var ip netip.Addr
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip, _ = netip.AddrFromSlice(rr.A.To4())
+		case *dns.AAAA:
+			ip, _ = netip.AddrFromSlice(rr.AAAA)
+		}
+		if ip.IsValid() {
+			out = append(out, ip)
+		}
 	}
-	defer stop()
-	var size [2]byte
-	if _, err := io.ReadFull(c, size[:]); err != nil {
-		return nil, explain(ctx, err)
-	}
-	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(c, buf); err != nil {
-		return nil, explain(ctx, err)
-	}
-	if !heads(buf, msg) {
-		return nil, fmt.Errorf("%w: its answer is to another question", errNonsense)
-	}
-	return read(buf)
-}
-
-// dial connects and sends msg. What it returns ends with ctx; stop lets go of
-// it.
-func (u *upstream) dial(ctx context.Context, network string, msg []byte) (c net.Conn, stop func(), err error) {
-	var d net.Dialer
-	if c, err = d.DialContext(ctx, network, u.addr.String()); err != nil {
-		return nil, nil, explain(ctx, err)
-	}
-	free := context.AfterFunc(ctx, func() { c.Close() })
-	if _, err = c.Write(msg); err != nil {
-		free()
-		c.Close()
-		return nil, nil, explain(ctx, err)
-	}
-	return c, func() { free(); c.Close() }, nil
-}
-
-// explain makes of a read that ctx cut short what it means.
-func explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("it does not answer: %w", ctx.Err())
-	}
-	return err
+	return out
 }

@@ -1,38 +1,111 @@
 package dnssrv
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+	"time"
+
+	"pic/core/config"
+	"pic/dnssrv/upstream"
 )
 
-// upstreams reads the addresses of the upstream resolvers.
+// upstreams reads who is asked about the names that the cell does not know.
 func (b *builder) upstreams(c Config) {
-	for i, s := range c.Upstreams {
-		a, err := parseUpstream(s)
+	b.routes = []route{{
+		domain: root, validate: c.DNS.Validate != config.ValidateOff,
+		upstreams: b.resolvers(c, "dns.upstreams", c.Upstreams),
+	}}
+	for i, f := range c.DNS.Forwards {
+		path := fmt.Sprintf("dns.forwards.%d", i)
+		n, err := parseName(f.Name)
+		switch {
+		case err != nil || n == root || strings.ContainsFunc(f.Name, odd):
+			b.fail(path+".name", "%q is not a domain name", f.Name)
+			continue
+		case b.zones[n] != nil && !b.special[n]:
+			b.fail(path+".name", "the cell answers for %s itself; take it out of dns.zones to ask others", f.Name)
+			continue
+		}
+		b.routes = append(b.routes, route{
+			domain: n, upstreams: b.resolvers(c, path+".upstreams", f.Upstreams),
+			tunnel: f.Tunnel, validate: f.Validate, own: true,
+		})
+	}
+	for _, l := range c.Links {
+		b.link(l)
+	}
+	b.care = care{
+		treatment: treatment{
+			rebind: config.On(c.DNS.Rebind), networks: c.networks(), dns64: c.DNS.DNS64, validate: c.DNS.Validate,
+		},
+		stale:  time.Duration(c.DNS.Stale),
+		itself: c.itself,
+	}
+	for _, s := range c.DNS.Private {
+		if n, err := parseName(s); err == nil {
+			b.care.private = append(b.care.private, n)
+		}
+	}
+	b.holes()
+}
+
+func (b *builder) resolvers(c Config, path string, all []string) []upstream.Address {
+	var out []upstream.Address
+	for i, s := range all {
+		a, err := upstream.Parse(s)
 		switch {
 		case err != nil:
-			b.fail(fmt.Sprintf("dns.upstreams.%d", i), "%q is not an address; give IP or IP:port, such as 9.9.9.9 or [2620:fe::fe]:53", s)
-		case c.itself(a):
+			b.fail(fmt.Sprintf("%s.%d", path, i), "%q is not a resolver; give an address, such as 9.9.9.9 or [2620:fe::fe]:53, or a URL, such as tls://dns.quad9.net#9.9.9.9", s)
+		case c.itself(a.IP):
 			// A resolver that asks itself waits for itself. The host's own
 			// resolv.conf may well name us.
 		default:
-			b.table.upstreams = append(b.table.upstreams, a)
+			out = append(out, a)
 		}
+	}
+	return out
+}
+
+// link asks another cell about its names, and those of its addresses, through
+// the VPN.
+func (b *builder) link(l Linked) {
+	n, err := parseName(l.Domain)
+	if err != nil || n == root || !l.DNS.IsValid() {
+		return
+	}
+	to := []upstream.Address{{Proto: upstream.UDP, IP: netip.AddrPortFrom(l.DNS, port)}}
+	domains := []name{n}
+	for _, p := range l.Subnets {
+		domains = append(domains, reverseZones(p)...)
+	}
+	for _, d := range domains {
+		if b.zones[d] != nil && !b.special[d] || slices.ContainsFunc(b.routes, func(r route) bool { return r.domain == d }) {
+			continue // the cell's own, or what the user wrote
+		}
+		b.routes = append(b.routes, route{domain: d, upstreams: to, tunnel: true, own: true})
 	}
 }
 
-// parseUpstream reads an address, or an address and a port.
-func parseUpstream(s string) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.AddrPortFrom(a, port), nil
+// holes makes place for the domains that others are asked about within those
+// that are special, and within the cell's own.
+func (b *builder) holes() {
+	b.outside = map[name]bool{}
+	for _, r := range b.routes[1:] {
+		b.outside[r.domain] = true
 	}
-	a, err := netip.ParseAddrPort(s)
-	if err == nil && (a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast()) {
-		err = errors.New("nobody answers there")
+}
+
+// networks are those of the household.
+func (c *Config) networks() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range append([]netip.Prefix{c.LAN}, c.VPN...) {
+		if p.IsValid() {
+			out = append(out, p.Masked())
+		}
 	}
-	return a, err
+	return out
 }
 
 // itself reports whether a is one of the sockets of c.

@@ -172,8 +172,8 @@ func FuzzDigest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, qname string, typ uint16, do bool) {
 		n, err := parseName(qname)
-		m, rerr := read(b)
-		if err != nil || rerr != nil || m.Truncated {
+		m := new(dns.Msg)
+		if err != nil || m.Unpack(b) != nil || m.Truncated {
 			return
 		}
 		q := question{name: n, typ: typ, do: do}

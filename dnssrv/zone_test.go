@@ -339,7 +339,7 @@ func TestTheCellIsNoUpstreamOfItself(t *testing.T) {
 	d.DNS.Port = 53
 	d.DNS.Upstreams = []string{"127.0.0.53", "192.168.1.1", "10.80.1.1:53", "[::1]:53", "192.168.1.254", "127.0.0.1:5399"}
 	tab := compiled(t, d)
-	if got := fmt.Sprint(tab.upstreams); got != "[192.168.1.254:53 127.0.0.1:5399]" {
+	if got := fmt.Sprint(tab.routes[0].upstreams); got != "[192.168.1.254:53 127.0.0.1:5399]" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -352,9 +352,12 @@ func TestNothingOfTestLeavesTheHost(t *testing.T) {
 		t.Errorf("got %s, %v", said(r), ok)
 	}
 	f := newForwarder()
-	f.follow([]netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:53"), netip.MustParseAddrPort("127.0.0.1:53")})
-	for _, u := range f.order(question{name: mustName("x.test")}) {
-		if !u.addr.Addr().IsLoopback() {
+	d.DNS.Upstreams = []string{"9.9.9.9", "127.0.0.1"}
+	tab := compiled(t, d)
+	f.follow(tab.routes, tab.care)
+	defer f.close()
+	for _, u := range f.routing.Load().root.order(question{name: mustName("x.test")}) {
+		if !u.addr.IP.Addr().IsLoopback() {
 			t.Errorf("would ask %v", u.addr)
 		}
 	}
