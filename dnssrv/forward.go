@@ -195,12 +195,21 @@ func (f *forwarder) cached(q question) (reply, bool) {
 	return r, true
 }
 
-// last says until when r, made of a, may be kept elsewhere. In the last tenth of
-// its time the cache must see who asks, so as to ask again; and failures may be
-// over at any time.
+// last says until when r, made of a, may be kept elsewhere. Failures may be over
+// at any time.
 func (r *reply) last(a *answer, now time.Time) {
-	if life := a.life - a.life/10; !a.failed && r.age < life {
-		r.born, r.life = now.Add(-r.age), life
+	if !a.failed && r.age < a.life {
+		r.born, r.life = now.Add(-r.age), a.life
+	}
+}
+
+// prefetch asks for what is kept and will soon be over. Who keeps answers
+// elsewhere calls it for those still wanted in the last tenth of their time.
+func (f *forwarder) prefetch(q question) {
+	g := f.routing.Load().group(q)
+	q.set = g.id
+	if f.cache.find(q, time.Now(), g.up()).ahead {
+		f.renew(q)
 	}
 }
 
