@@ -6,7 +6,11 @@
 //   - The cell's zone, further zones of the document and the reverse of the LAN
 //     and the VPN are answered with authority: RFC 1034 and 1035, negative
 //     answers with SOA (RFC 2308), empty non-terminals (RFC 8020), wildcards
-//     (RFC 4592), CNAMEs followed from zone to zone, ANY kept small (RFC 8482).
+//     (RFC 4592), CNAMEs and DNAMEs (RFC 6672) followed from zone to zone,
+//     delegations, addresses beside what leads to them, ANY kept small over UDP
+//     (RFC 8482). Zones come and go as master files.
+//   - Zones that are to be signed are (RFC 4033 to 4035, ECDSA P-256 and NSEC), for
+//     who asks and with the names found out by then. See package sign for keys.
 //   - The cell's service names resolve by who asks: the host itself gets the
 //     loopback address, the VPN the cell's VPN address, the LAN its LAN address.
 //   - All other names are forwarded, over UDP and where that is too small TCP,
@@ -29,7 +33,7 @@
 //     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
 //     zones, names found out and upstreams that it was made of.
 //
-// It does not validate DNSSEC (AD is never set, DO and CD are passed on), sign,
+// It does not validate DNSSEC (AD is never set, DO and CD are passed on),
 // transfer or update zones, recurse from the root or filter. A delegation in a
 // zone of the document is answered by referral and not followed. It takes no
 // early data (0-RTT).

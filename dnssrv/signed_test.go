@@ -1,7 +1,9 @@
 package dnssrv
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -10,12 +12,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"pic/core/config"
 	"pic/core/names"
+	"pic/internal/listen"
 	"pic/internal/nettest"
 )
 
@@ -347,4 +351,58 @@ func TestProofsFollowTheNamesFoundOut(t *testing.T) {
 			t.Fatalf("got %v", r)
 		}
 	}
+}
+
+// Each day some signatures are made anew, and every week all of them: as a new
+// version of the zone, so that no answer that is kept outlives its signatures.
+func TestZonesAreSignedAnewAsDaysPass(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)}
+		sealing(&o, dir)
+		s := New(o)
+		c := From(signedLab())
+		c.Sockets, c.Upstreams, c.DNS.Upstreams = nil, nil, nil
+		if err := s.Apply(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		signature := func() (*dns.RRSIG, *table) {
+			m := s.outside()
+			o, _ := m.local(mustName("nas.oak.home.arpa"), dns.TypeA)
+			return o.answer[len(o.answer)-1].(*dns.RRSIG), m.table
+		}
+		sig, tab := signature()
+		serial := tab.zones[mustName("oak.home.arpa")].soa.Serial
+		anew := 0
+		for day := range 16 {
+			time.Sleep(24 * time.Hour)
+			synctest.Wait()
+			now, after := signature()
+			if after == tab {
+				t.Fatalf("day %d: the zones are those of the day before", day)
+			}
+			if !now.ValidityPeriod(time.Now().Add(7 * 24 * time.Hour)) {
+				t.Errorf("day %d: %v ends too soon", day, now)
+			}
+			if now.String() != sig.String() {
+				anew++
+			}
+			if s := after.zones[mustName("oak.home.arpa")].soa.Serial; s <= serial {
+				t.Errorf("day %d: the serial went from %d to %d", day, serial, s)
+			} else {
+				serial = s
+			}
+			sig, tab = now, after
+		}
+		if anew < 2 || anew > 3 {
+			t.Errorf("the signature was made anew %d times in 16 days", anew)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

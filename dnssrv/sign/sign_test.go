@@ -540,3 +540,26 @@ func FuzzCompare(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkSign(b *testing.B) {
+	s := open(b, b.TempDir())
+	s.Follow([]string{oak})
+	r := s.Ring(oak)
+	b.Run("known", func(b *testing.B) {
+		rrs := set("nas."+oak, "A 192.168.1.9")
+		for b.Loop() {
+			if _, err := r.Sign(rrs); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("new", func(b *testing.B) {
+		rrs := set("nas."+oak, "A 192.168.1.9")
+		for i := 0; b.Loop(); i++ {
+			rrs[0].Header().Ttl = uint32(i + 1)
+			if _, err := r.Sign(rrs); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
