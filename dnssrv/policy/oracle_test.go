@@ -22,7 +22,6 @@ type naive struct {
 	name     string
 	below    bool
 	self     bool
-	zone     bool
 	typ      uint16
 	notBelow string
 }

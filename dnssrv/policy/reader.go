@@ -82,10 +82,13 @@ func (r *reader) take(raw []byte) error {
 	if len(line) == 0 {
 		return nil
 	}
-	if r.zone == nil && startsZone(line) {
+	switch {
+	case r.zone != nil:
+		return r.zone.take(r, raw)
+	case line[0] == '|': // as most lines of most lists
+		return r.adblock(line)
+	case startsZone(line):
 		r.zone = &zoneReader{}
-	}
-	if r.zone != nil {
 		return r.zone.take(r, raw)
 	}
 	switch line[0] {
@@ -96,7 +99,7 @@ func (r *reader) take(raw []byte) error {
 			r.st.Foreign++
 		}
 		return nil
-	case '|', '@', '/':
+	case '@', '/':
 		return r.adblock(line)
 	}
 	if bytes.ContainsAny(line, " \t") {
