@@ -149,7 +149,8 @@ func (c *Cell) build() (*house, error) {
 	var (
 		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
 		cert      = authority.GetCertificate
-		dns       = dnssrv.New(c.dnsOptions(cert))
+		near      = new(neighbours)
+		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
 		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
@@ -177,6 +178,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("web", web, webFrom),
 	}
 	dhcp.Given = c.noteLease
+	near.leases = dhcp.Leases
 	h.group = service.NewGroup(c.unit("cell"), h.units...)
 	h.group.Changed = c.noteUnit
 	store.Watch(c.noteChange)

@@ -7,10 +7,10 @@ import (
 )
 
 // dnsOptions ties the name server to what it needs of the others.
-func (c *Cell) dnsOptions(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) dnssrv.Options {
+func (c *Cell) dnsOptions(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error), near *neighbours) dnssrv.Options {
 	return dnssrv.Options{
 		Log: c.unit("dns"), Pool: c.pool, Names: c.names.Snapshot, Dir: c.dir.at("dns"),
 		Secret: c.vault.Get, Seal: c.vault.Seal, Unseal: c.vault.Unseal,
-		Certificate: cert, Dial: c.net.Dial,
+		Certificate: cert, MAC: near.mac, Dial: c.net.Dial,
 	}
 }

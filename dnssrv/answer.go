@@ -86,7 +86,7 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	r, rest := s.decide(t, &q, c)
 	if rest == nil {
 		out = done(&q, r)
-		if c.seen != nil && q.typ != dns.TypeANY { // whose answer depends on the transport
+		if c.seen != nil && c.seen.still(c) && q.typ != dns.TypeANY { // whose answer depends on the transport
 			s.keep(c.seen, t, &q, r)
 		}
 		return out, nil
@@ -100,7 +100,7 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	return nil, func() []byte {
 		r := rest(run)
 		out := done(&q, r)
-		if seen != nil {
+		if seen != nil && seen.still(c) {
 			s.keep(seen, t, &q, r)
 		}
 		return out
@@ -243,10 +243,13 @@ func unpack(next question, got reply) (*dns.Msg, error) {
 type Result struct {
 	Rcode         string        `json:"rcode"` // NOERROR, NXDOMAIN, SERVFAIL, ...
 	Authoritative bool          `json:"authoritative"`
-	Answer        []string      `json:"answer"`           // records in presentation format
-	Authority     []string      `json:"authority"`        // the same
-	Reason        string        `json:"reason,omitempty"` // why it failed
-	Source        string        `json:"source"`           // zone, cache, upstream, blocked or rewritten
+	Answer        []string      `json:"answer"`            // records in presentation format
+	Authority     []string      `json:"authority"`         // the same
+	Reason        string        `json:"reason,omitempty"`  // why it failed
+	Verdict       string        `json:"verdict,omitempty"` // blocked, allowed or rewritten; empty: nothing is said of it
+	List          string        `json:"list,omitempty"`    // the list that decided, or the group
+	Rule          string        `json:"rule,omitempty"`    // the rule that did
+	Source        string        `json:"source"`            // zone, cache, upstream or policy
 	Took          time.Duration `json:"took"`
 }
 
@@ -282,7 +285,10 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 	}
 	out := Result{
 		Rcode: rcodeName(r.rcode), Authoritative: r.aa, Answer: lines(m.Answer), Authority: lines(m.Ns),
-		Source: [...]string{"zone", "cache", "upstream", "blocked", "rewritten"}[r.via], Took: time.Since(start),
+		Source: [...]string{"zone", "cache", "upstream", "policy", "policy"}[r.via], Took: time.Since(start),
+	}
+	if d := r.judged; d != nil {
+		out.Verdict, out.List, out.Rule = verdicts[d.Action], d.List, d.Rule
 	}
 	if r.ede != nil {
 		out.Reason = inWords(r.ede)

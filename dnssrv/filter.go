@@ -20,6 +20,9 @@ import (
 // seconds: not long, for rules, schedules and pauses change.
 const blockedTTL = 10
 
+// verdicts are policy's actions in words.
+var verdicts = [...]string{policy.None: "", policy.Allow: "allowed", policy.Block: "blocked", policy.Rewrite: "rewritten"}
+
 func (c *Config) policy() policy.Config {
 	return policy.Config{Filter: c.DNS.Filter, People: policy.People(c.People)}
 }
@@ -195,7 +198,9 @@ func (m *moment) uncloaked(v *policy.View, q *query, next question, got, r reply
 		}
 		d := v.Decide(string(n), next.typ)
 		if d.Action == policy.Block || d.Action == policy.Rewrite && d.Target == "" && len(d.Addrs) == 0 {
-			return m.blocked(q, &d)
+			b := m.blocked(q, &d)
+			b.born, b.life = got.born, got.life
+			return b
 		}
 	}
 	return out
@@ -287,6 +292,9 @@ func (s *Server) Pause(d time.Duration, group string) error { return s.filter.Pa
 // Paused returns until when what is paused.
 func (s *Server) Paused() map[string]time.Time { return s.filter.Paused() }
 
+// BlockedNames is how many names the lists in force have.
+func (s *Server) BlockedNames() int { return s.filter.Current().Names() }
+
 // BlockServices returns the services that can be blocked as a whole.
 func (s *Server) BlockServices() []policy.ServiceInfo { return policy.Services() }
 
@@ -302,10 +310,10 @@ func (s *Server) filterProblems() []service.Problem {
 			since = l.Since
 		}
 		text := fmt.Sprintf("%s: %s", l.Name, l.Error)
-		if l.Updated.IsZero() {
+		if l.Checked.IsZero() {
 			missing = append(missing, text)
 		} else {
-			old = append(old, fmt.Sprintf("%s (as of %s)", text, l.Updated.Format("2006-01-02 15:04")))
+			old = append(old, fmt.Sprintf("%s (as of %s)", text, l.Checked.Format("2006-01-02 15:04")))
 		}
 	}
 	var out []service.Problem

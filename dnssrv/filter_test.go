@@ -2,11 +2,14 @@ package dnssrv
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,5 +272,169 @@ func TestUnreadableRulesAreRefused(t *testing.T) {
 	want := "dns.filter.rules.1 dns.filter.rules.2 dns.filter.services dns.filter.groups.kids.rules.0"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// While lists are read again, every query is answered, by the list before or by
+// the one after, and by the latter once it is said to be in force.
+func TestQueriesGoOnWhileListsChange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ads")
+	write := func(rules string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var many strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&many, "||a%d.many.test^\n", i)
+	}
+	write("||always.test^\n" + many.String())
+	d := lab(source(t, anything).addr)
+	d.DNS.Filter.Lists = []config.List{{Name: "ads", URL: path}}
+	s := serving(t, conf(d), Options{Dir: t.TempDir()})
+	addr := s.at(t, "udp")
+	var asked atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			c := dns.Client{Timeout: 5 * time.Second}
+			conn, err := c.Dial(addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				name := []string{"always.test.", "sometimes.test.", fmt.Sprintf("a%d.many.test.", n*3+i)}[n%3]
+				r, _, err := c.ExchangeWithConn(new(dns.Msg).SetQuestion(name, dns.TypeA), conn)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				got := brief(r)
+				blocked := strings.HasSuffix(got, "A 0.0.0.0")
+				if !blocked && (name != "sometimes.test." || !strings.HasSuffix(got, "A 192.0.2.80")) {
+					t.Errorf("%s: %s", name, got)
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for n := range 10 {
+		rules, want := "||always.test^\n", "192.0.2.80"
+		if n%2 == 0 {
+			rules, want = rules+"||sometimes.test^\n", "0.0.0.0"
+		}
+		write(rules + many.String())
+		if err := s.RefreshList(t.Context(), "ads"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := brief(ask(t, s, "udp", "sometimes.test.", dns.TypeA)); !strings.HasSuffix(got, " "+want) {
+				t.Errorf("change %d is in force, and the answer is %s", n, got)
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if asked.Load() < 100 {
+		t.Errorf("only %d queries", asked.Load())
+	}
+}
+
+// What an answer leads to is not remembered for longer than the answer.
+func TestCloakedAnswersAreKeptForTheirTime(t *testing.T) {
+	var target atomic.Pointer[string]
+	set := func(s string) { target.Store(&s) }
+	set("x.tracker.test.")
+	up := source(t, func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetReply(r)
+		for _, s := range []string{r.Question[0].Name + " 1 IN CNAME " + *target.Load(), *target.Load() + " 1 IN A 192.0.2.80"} {
+			rr, err := dns.NewRR(s)
+			if err != nil {
+				panic(err)
+			}
+			m.Answer = append(m.Answer, rr)
+		}
+		w.WriteMsg(m)
+	})
+	s := filtering(t, lab(up.addr), adRules)
+	for range 3 {
+		if got := brief(ask(t, s, "udp", "shop.test.", dns.TypeA)); got != "NOERROR | shop.test. A 0.0.0.0" {
+			t.Errorf("got %s", got)
+		}
+	}
+	set("www.fine.test.")
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		return strings.HasSuffix(brief(ask(t, s, "udp", "shop.test.", dns.TypeA)), "A 192.0.2.80")
+	})
+}
+
+func TestLookupSaysWhoDecided(t *testing.T) {
+	d := lab(source(t, anything).addr)
+	d.DNS.Filter.Rewrites = []config.Rewrite{{Domain: "nas.test", Value: "192.168.1.9"}}
+	s := filtering(t, d, adRules)
+	for name, want := range map[string]string{
+		"ads.test": "blocked policy ads ||ads.test^", "good.ads.test": "allowed upstream ads @@||good.ads.test^", "nas.test": "rewritten policy  nas.test",
+		"cloak.test": "blocked policy ads ||tracker.test^", "home.oak.home.arpa": " zone  ", "www.test": " upstream  ",
+	} {
+		r, err := s.Lookup(t.Context(), name, "A", netip.MustParseAddr(fromLAN))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join([]string{r.Verdict, r.Source, r.List, r.Rule}, " "); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if st := s.Stats(); s.BlockedNames() == 0 {
+		t.Errorf("no names in lists: %+v", st)
+	}
+}
+
+func TestListsThatFailAreAProblem(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ads")
+	d := lab(source(t, anything).addr)
+	d.DNS.Filter.Lists = []config.List{{Name: "ads", URL: path}}
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Dir: t.TempDir()})
+	if err := s.Apply(t.Context(), conf(d)); err != nil {
+		t.Fatal(err)
+	}
+	problem := func() string {
+		var out []string
+		for _, p := range s.Problems() {
+			if strings.HasPrefix(p.Code, "dns/list") {
+				out = append(out, p.Code)
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	s.RefreshList(t.Context(), "ads")
+	if got := problem(); got != "dns/list-missing" {
+		t.Errorf("got %q", got)
+	}
+	if err := os.WriteFile(path, []byte("||ads.test^"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RefreshList(t.Context(), "ads"); err != nil || problem() != "" {
+		t.Errorf("%v: got %q", err, problem())
+	}
+	if err := os.WriteFile(path, []byte("<html>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.RefreshList(t.Context(), "ads")
+	if got := problem(); got != "dns/list-old" {
+		t.Errorf("got %q", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
 	}
 }

@@ -241,9 +241,13 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 		r.via, w.via = viaCache, viaCache
 	}
 	w.told = account(&small, &r, w.wire)
-	if fixed {
+	switch {
+	case fixed:
 		w.ttls = nil
-	} else {
+	case r.via == viaBlocked: // by where an answer leads, so for as long as that does
+		w.ttls = nil
+		w.born, w.until, w.wake = r.born, r.born.Add(r.life), r.born.Add(r.life)
+	default:
 		w.born, w.until, w.aged = r.born, r.born.Add(r.life), uint32(r.age/time.Second)
 		w.wake = w.until.Add(-r.life / wakeShare)
 	}

@@ -68,6 +68,8 @@ type Stats struct {
 	Forwarded    uint64            `json:"forwarded"` // answered by upstreams
 	Stale        uint64            `json:"stale"`     // answered with what was over, for want of a better answer
 	Upstream     uint64            `json:"upstream"`  // questions that went upstream; equal ones travel once
+	Blocked      uint64            `json:"blocked"`   // answered as names that the household does not want
+	Rewritten    uint64            `json:"rewritten"` // answered with what it wants instead
 	Refused      uint64            `json:"refused"`   // clients outside of the allowed prefixes
 	Dropped      uint64            `json:"dropped"`   // not answered at all
 	Slipped      uint64            `json:"slipped"`   // over a limit of queries or answers, told to come back over TCP or with a cookie
@@ -83,6 +85,7 @@ func (s *Server) Stats() Stats {
 	out := Stats{
 		UDP: c.udp.Load(), TCP: c.tcp.Load(), Refused: c.refused.Load(), Dropped: c.dropped.Load(), Slipped: c.slipped.Load(),
 		Local: c.via[viaZone].Load(), Cached: c.via[viaCache].Load(), Forwarded: c.via[viaUpstream].Load(),
+		Blocked: c.via[viaBlocked].Load(), Rewritten: c.via[viaRewritten].Load(),
 		Upstream: s.forward.sent.Load(), Rcodes: map[string]uint64{}, Upstreams: s.forward.upstreams(), Stale: s.forward.staled.Load(),
 	}
 	for code := range c.rcode {
@@ -120,6 +123,8 @@ func (s *Server) Facts() []service.Fact {
 	return []service.Fact{
 		{Name: "queries", Value: fmt.Sprint(st.UDP + st.TCP)},
 		{Name: "from cache", Value: fmt.Sprint(st.Cached)},
+		{Name: "blocked", Value: fmt.Sprint(st.Blocked)},
+		{Name: "names in lists", Value: fmt.Sprint(s.BlockedNames())},
 		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
 		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
 	}

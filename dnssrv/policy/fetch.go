@@ -107,7 +107,8 @@ func (f *fetcher) fetch(ctx context.Context, url string, have origin) (fetched, 
 		resp.Body.Close()
 		return fetched{}, fmt.Errorf("the server answers %q", resp.Status)
 	}
-	return fetched{origin{url, resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")}, resp.Body}, nil
+	now := origin{URL: url, ETag: resp.Header.Get("ETag"), Modified: resp.Header.Get("Last-Modified"), Changed: time.Now()}
+	return fetched{now, resp.Body}, nil
 }
 
 // unwrapURL takes the address, which the reader has before them, out of err.
@@ -128,8 +129,8 @@ func fetchFile(path string, have origin) (fetched, error) {
 	if !info.Mode().IsRegular() {
 		return fetched{}, fmt.Errorf("%s is not a file", path)
 	}
-	now := origin{URL: path, Modified: fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size())}
-	if now == have {
+	now := origin{URL: path, Modified: fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size()), Changed: time.Now()}
+	if now.Modified == have.Modified {
 		return fetched{origin: have}, nil
 	}
 	f, err := os.Open(path)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,14 +26,15 @@ const (
 
 // A held is a list of the document and what is known of it.
 type held struct {
-	list  config.List
-	copy  copied // zero: there is none
-	stats Stats
-	err   error     // of the last refresh
-	since time.Time // when err began
-	tries int       // that failed in a row
-	next  time.Time // when it is to be refreshed; zero: find out
-	alien bool      // the copy was saved and is not in the library yet
+	list   config.List
+	copy   copied // zero: there is none
+	stats  Stats
+	err    error     // of the last refresh
+	broken error     // of reading the copy
+	since  time.Time // when err or broken began
+	tries  int       // that failed in a row
+	next   time.Time // when it is to be refreshed; zero: find out
+	alien  bool      // the copy was saved and is not in the library yet
 }
 
 // ListStatus is how a list is doing.
@@ -43,8 +45,9 @@ type ListStatus struct {
 	Disabled bool   `json:"disabled"`
 	Stats
 	Bytes   int64         `json:"bytes"`            // of the copy on disk
-	Updated time.Time     `json:"updated,omitzero"` // when it was last found to be so
-	Age     time.Duration `json:"age"`              // since then
+	Updated time.Time     `json:"updated,omitzero"` // when its content last changed
+	Checked time.Time     `json:"checked,omitzero"` // when that was last found to be so
+	Age     time.Duration `json:"age"`              // since Checked
 	Next    time.Time     `json:"next,omitzero"`    // when it is looked at again
 	Error   string        `json:"error,omitempty"`  // why it could not be refreshed
 	Since   time.Time     `json:"since,omitzero"`   // how long that has been so
@@ -59,13 +62,14 @@ func (e *Engine) Status() []ListStatus {
 	for _, l := range e.c.conf.Filter.Lists {
 		st := ListStatus{Name: l.Name, URL: l.URL, Allow: l.Allow, Disabled: l.Disabled}
 		if h := e.lists[l.URL]; h != nil {
-			st.Stats, st.Bytes, st.Updated, st.Next, st.Since = h.stats, h.copy.size, h.copy.updated, h.next, h.since
+			st.Stats, st.Bytes, st.Next, st.Since = h.stats, h.copy.size, h.next, h.since
+			st.Updated, st.Checked = h.copy.Changed, h.copy.checked
 			st.Samples = slices.Clone(h.stats.Samples)
-			if !st.Updated.IsZero() {
-				st.Age = max(0, now.Sub(st.Updated))
+			if !st.Checked.IsZero() {
+				st.Age = max(0, now.Sub(st.Checked))
 			}
-			if h.err != nil {
-				st.Error = h.err.Error()
+			if err := cmp.Or(h.err, h.broken); err != nil {
+				st.Error = err.Error()
 			}
 		}
 		out = append(out, st)
@@ -172,8 +176,8 @@ func (e *Engine) due(now time.Time) (due []*held, wait time.Duration) {
 		}
 		if h.next.IsZero() {
 			h.next = now
-			if !h.copy.updated.IsZero() && !isFile(h.list.URL) {
-				h.next = h.copy.updated.Add(e.interval())
+			if !h.copy.checked.IsZero() && !isFile(h.list.URL) {
+				h.next = h.copy.checked.Add(e.interval())
 			}
 		}
 		// A clock that was set back must not keep lists from coming.
@@ -249,14 +253,17 @@ func (e *Engine) refreshOne(ctx context.Context, h *held) (err error) {
 		if st != nil {
 			h.stats = *st
 		}
-		h.err, h.since, h.tries = nil, time.Time{}, 0
+		h.err, h.tries = nil, 0
+		if h.broken == nil {
+			h.since = time.Time{}
+		}
 		h.next = now.Add(e.interval())
 		if isFile(url) {
 			h.next = now.Add(pollFiles)
 		}
 		return nil
 	}
-	if h.err == nil {
+	if h.err == nil && h.broken == nil {
 		h.since = now
 	}
 	h.err = err
@@ -315,7 +322,7 @@ func (e *Engine) wanted() []string {
 	var urls []string
 	for _, l := range e.c.conf.Filter.Lists {
 		h := e.lists[l.URL]
-		if !l.Disabled && h != nil && !h.copy.updated.IsZero() && !slices.Contains(urls, l.URL) && len(urls) < maxLists {
+		if !l.Disabled && h != nil && !h.copy.checked.IsZero() && !slices.Contains(urls, l.URL) && len(urls) < maxLists {
 			urls = append(urls, l.URL)
 		}
 	}
@@ -348,32 +355,37 @@ func (e *Engine) build() error {
 	if err != nil {
 		return err
 	}
-	stats := map[string]Stats{}
-	var errs []error
+	stats, broken := map[string]Stats{}, map[string]error{}
 	for _, url := range urls {
 		f, _, err := e.store.open(url)
 		if err != nil {
 			// It takes its number all the same, so that the library is of these lists.
 			_, _ = shelf.add(url, strings.NewReader(""))
-			errs = append(errs, fmt.Errorf("list %s: %w", url, err))
+			broken[url] = err
 			continue
 		}
 		st, err := shelf.add(url, f)
 		f.Close()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list %s: %w", url, err))
-		}
-		stats[url] = st
+		stats[url], broken[url] = st, err
 	}
 	lib, err := shelf.library()
 	if err != nil {
-		return errors.Join(append(errs, err)...)
+		return err
 	}
+	var errs []error
 	e.mu.Lock()
-	for url, st := range stats {
-		if h := e.lists[url]; h != nil {
-			h.stats = st
+	for _, url := range urls {
+		h, err := e.lists[url], broken[url]
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list %s: %w", url, err))
 		}
+		if h == nil {
+			continue
+		}
+		if err != nil && h.err == nil && h.broken == nil {
+			h.since = start
+		}
+		h.stats, h.broken = stats[url], err
 	}
 	e.lib, e.bytes = lib, size
 	e.publish()

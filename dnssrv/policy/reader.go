@@ -82,10 +82,13 @@ func (r *reader) take(raw []byte) error {
 	if len(line) == 0 {
 		return nil
 	}
-	if r.zone == nil && startsZone(line) {
+	switch {
+	case r.zone != nil:
+		return r.zone.take(r, raw)
+	case line[0] == '|': // as most lines of most lists
+		return r.adblock(line)
+	case startsZone(line):
 		r.zone = &zoneReader{}
-	}
-	if r.zone != nil {
 		return r.zone.take(r, raw)
 	}
 	switch line[0] {
@@ -96,13 +99,13 @@ func (r *reader) take(raw []byte) error {
 			r.st.Foreign++
 		}
 		return nil
-	case '|', '@', '/', '*', '.', '-', '^':
+	case '@', '/':
 		return r.adblock(line)
 	}
-	if i := bytes.IndexAny(line, " \t"); i > 0 {
+	if bytes.ContainsAny(line, " \t") {
 		return r.fields(line)
 	}
-	if bytes.ContainsAny(line, "$^*|#/") {
+	if line[0] == '.' || bytes.ContainsAny(line, "$^*|#/") {
 		return r.adblock(line)
 	}
 	return r.name(line, formName)
@@ -162,8 +165,8 @@ func (r *reader) adblock(line []byte) error {
 			}
 		}
 	}
-	if name, ok := bytes.CutPrefix(line, []byte("*.")); ok && !bytes.ContainsAny(name, "*^$|/#") {
-		return r.name(name, formStar)
+	if name, ok := bytes.CutPrefix(bytes.TrimPrefix(line, []byte("*")), []byte(".")); ok && !bytes.ContainsAny(name, "*^$|/#@") {
+		return r.name(name, formStar) // some lists write it without the asterisk
 	}
 	if foreign(line) && !isPattern(string(line)) {
 		r.st.Foreign++

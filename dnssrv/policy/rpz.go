@@ -27,6 +27,9 @@ func startsZone(line []byte) bool {
 	if bytes.HasPrefix(line, []byte("$TTL")) || bytes.HasPrefix(line, []byte("$ORIGIN")) {
 		return true
 	}
+	if !bytes.Contains(line, []byte("SOA")) && !bytes.Contains(line, []byte("soa")) {
+		return false
+	}
 	n := 0
 	for f := range bytes.FieldsSeq(line) {
 		if n > 0 && n < 4 && (string(f) == "SOA" || string(f) == "soa") {

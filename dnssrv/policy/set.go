@@ -250,8 +250,5 @@ func (r *rules) key() string {
 	return fmt.Sprint(r.off, r.paused, r.safe, r.use, r.services, r.groups, r.schedules, r.user, r.conds)
 }
 
-// Clients returns how many clients of the document there are.
-func (s *Set) Clients() int { return len(s.c.clients) }
-
-// Blocked is how many names the lists in use have.
-func (s *Set) Blocked() int { return s.lib.names() }
+// Names is how many names the lists in use have.
+func (s *Set) Names() int { return s.lib.names() }

@@ -41,14 +41,16 @@ type origin struct {
 	URL      string `json:"url"`
 	ETag     string `json:"etag,omitempty"`
 	Modified string `json:"modified,omitempty"` // Last-Modified, or the time and size of a file
+
+	Changed time.Time `json:"changed"` // when the list was first had as it is
 }
 
 // A copied is a list as it is on disk.
 type copied struct {
 	origin
 	size    int64
-	updated time.Time
-	at      int64 // where the list begins
+	checked time.Time // the time of the file
+	at      int64     // where the list begins
 }
 
 var errCopy = errors.New("the copy on disk is damaged")
@@ -89,7 +91,7 @@ func about(f *os.File, url string) (c copied, err error) {
 		return c, errCopy
 	}
 	c.at = int64(len(line)) + 1
-	c.size, c.updated = info.Size()-c.at, info.ModTime()
+	c.size, c.checked = info.Size()-c.at, info.ModTime()
 	_, err = f.Seek(c.at, io.SeekStart)
 	return c, err
 }
@@ -105,17 +107,13 @@ func (s *store) save(o origin, body io.Reader) (st Stats, changed bool, err erro
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return st, false, err
 	}
-	head, err := json.Marshal(o)
-	if err != nil || len(head) > 4096 {
-		return st, false, errors.New("its address or version is too long")
-	}
 	tmp := filepath.Join(s.dir, "."+rand.Text()[:12]+".pic-tmp") // which atomicfile.Sweep finds
 	defer func() {
 		if err != nil {
 			_ = s.fs.Remove(tmp)
 		}
 	}()
-	if err := s.write(tmp, append(append([]byte(mark), head...), '\n'), body); err != nil {
+	if err := s.write(tmp, o, body); err != nil {
 		return st, false, err
 	}
 	f, err := os.Open(tmp)
@@ -133,7 +131,21 @@ func (s *store) save(o origin, body io.Reader) (st Stats, changed bool, err erro
 	if st.Rules == 0 && (st.Skipped > 0 || st.Foreign > 0) {
 		return st, false, errors.New("there is no rule in it that the cell could follow, so it is no list of names")
 	}
-	changed = !s.same(f, c)
+	was, same := s.same(f, c)
+	if same {
+		// Only the first line differs, which is rewritten with the time of before.
+		o.Changed = was
+		if _, err := f.Seek(c.at, io.SeekStart); err != nil {
+			return st, false, err
+		}
+		again := filepath.Join(s.dir, "."+rand.Text()[:12]+".pic-tmp")
+		err := s.write(again, o, f)
+		_ = s.fs.Remove(tmp)
+		if tmp = again; err != nil {
+			return st, false, err
+		}
+	}
+	changed = !same
 	if err := s.fs.Rename(tmp, s.path(o.URL)); err != nil {
 		return st, false, err
 	}
@@ -143,13 +155,17 @@ func (s *store) save(o origin, body io.Reader) (st Stats, changed bool, err erro
 	return st, changed, nil
 }
 
-// write makes a file of head and body, and syncs it.
-func (s *store) write(path string, head []byte, body io.Reader) error {
+// write makes a file of a first line and a list, and syncs it.
+func (s *store) write(path string, o origin, body io.Reader) error {
+	head, err := json.Marshal(o)
+	if err != nil || len(head) > 4096 {
+		return errors.New("its address or version is too long")
+	}
 	f, err := s.fs.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(head); err == nil {
+	if _, err = f.Write(append(append([]byte(mark), head...), '\n')); err == nil {
 		err = copyList(f, body)
 	}
 	if err == nil {
@@ -211,28 +227,29 @@ func page(b []byte) bool {
 	return strings.Contains(s, "<html")
 }
 
-// same reports whether the copy in place is as f from its first line on.
-func (s *store) same(f *os.File, c copied) bool {
+// same reports whether the copy in place is as f, but for its first line, and
+// since when it is so.
+func (s *store) same(f *os.File, c copied) (since time.Time, same bool) {
 	old, have, err := s.open(c.URL)
 	if err != nil {
-		return false
+		return since, false
 	}
 	defer old.Close()
 	if have.size != c.size {
-		return false
+		return since, false
 	}
 	if _, err := f.Seek(c.at, io.SeekStart); err != nil {
-		return false
+		return since, false
 	}
 	a, b := make([]byte, 32<<10), make([]byte, 32<<10)
 	for {
 		n, err := io.ReadFull(f, a)
 		m, err2 := io.ReadFull(old, b)
 		if n != m || !bytes.Equal(a[:n], b[:m]) {
-			return false
+			return since, false
 		}
 		if err != nil || err2 != nil {
-			return err == io.EOF || err == io.ErrUnexpectedEOF
+			return have.Changed, err == io.EOF || err == io.ErrUnexpectedEOF
 		}
 	}
 }
