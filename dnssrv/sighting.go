@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"pic/dnssrv/policy"
 	"pic/dnssrv/querylog"
 )
 
@@ -14,6 +15,7 @@ type sighting struct {
 	opt
 	hot  *hot
 	who  audience
+	view *policy.View
 	hash uint64
 	end  int // of the question section
 	n    int // of key
@@ -33,8 +35,11 @@ type audience struct {
 	view uint32 // what is filtered for them; see [policy.View.ID]
 }
 
-func (h *hot) audience(c client) audience {
-	return audience{h.basis.table.conf.asker(c.from, c.to), h.basis.set.View(c.from, c.id).ID()}
+// identify finds out who c is, and whether he may ask.
+func (h *hot) identify(c client) (v *policy.View, who audience, allowed bool) {
+	t := h.basis.table
+	v = h.basis.set.View(c.from, c.id)
+	return v, audience{t.conf.asker(c.from, c.to), v.ID()}, holds(t.conf.Allow, c.from)
 }
 
 // Bits at the end of sighting.key.
@@ -121,20 +126,23 @@ type acquaintances [acquainted]struct {
 	hot      *hot
 	from, to netip.Addr
 	until    time.Time
+	view     *policy.View
 	who      audience
 	allowed  bool
 }
 
-// recognise returns who c is, and whether he may ask.
-func (g *sighting) recognise(h *hot, c client, now time.Time) (who audience, allowed bool) {
+// recognise notes who c is, and reports whether he may ask.
+func (g *sighting) recognise(h *hot, c client, now time.Time) (allowed bool) {
 	if g.known == nil || c.id != "" {
-		return h.audience(c), holds(h.basis.table.conf.Allow, c.from)
+		g.view, g.who, allowed = h.identify(c)
+		return allowed
 	}
 	a, b := c.from.As16(), c.to.As16()
 	k := &g.known[(a[15]^a[14]<<3^a[13]<<5^b[15]<<1)%acquainted]
 	if k.hot != h || k.from != c.from || k.to != c.to || !now.Before(k.until) {
 		k.hot, k.from, k.to, k.until = h, c.from, c.to, now.Add(staleAfter)
-		k.who, k.allowed = h.audience(c), holds(h.basis.table.conf.Allow, c.from)
+		k.view, k.who, k.allowed = h.identify(c)
 	}
-	return k.who, k.allowed
+	g.view, g.who = k.view, k.who
+	return k.allowed
 }
