@@ -110,7 +110,7 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 	if !g.read(b) {
 		return nil
 	}
-	if !g.recognise(h, c, now) {
+	if g.recognise(h, c, now); !g.allowed {
 		return nil
 	}
 	g.hot = h

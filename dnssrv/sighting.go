@@ -13,9 +13,8 @@ import (
 // used again and again, so that a hit needs no memory.
 type sighting struct {
 	opt
-	hot  *hot
-	who  audience
-	view *policy.View
+	hot *hot
+	identity
 	hash uint64
 	end  int // of the question section
 	n    int // of key
@@ -35,11 +34,17 @@ type audience struct {
 	view uint32 // what is filtered for them; see [policy.View.ID]
 }
 
-// identify finds out who c is, and whether he may ask.
-func (h *hot) identify(c client) (v *policy.View, who audience, allowed bool) {
-	t := h.basis.table
-	v = h.basis.set.View(c.from, c.id)
-	return v, audience{t.conf.asker(c.from, c.to), v.ID()}, holds(t.conf.Allow, c.from)
+// An identity is what is known of a client.
+type identity struct {
+	who     audience
+	view    *policy.View // what is filtered for him
+	allowed bool         // to ask
+	far     bool         // beyond the house
+}
+
+func (h *hot) identify(c client) identity {
+	t, v := h.basis.table, h.basis.set.View(c.from, c.id)
+	return identity{audience{t.conf.asker(c.from, c.to), v.ID()}, v, holds(t.conf.Allow, c.from), t.far(c.from)}
 }
 
 // Bits at the end of sighting.key.
@@ -126,23 +131,20 @@ type acquaintances [acquainted]struct {
 	hot      *hot
 	from, to netip.Addr
 	until    time.Time
-	view     *policy.View
-	who      audience
-	allowed  bool
+	identity
 }
 
-// recognise notes who c is, and reports whether he may ask.
-func (g *sighting) recognise(h *hot, c client, now time.Time) (allowed bool) {
+// recognise finds out who c is.
+func (g *sighting) recognise(h *hot, c client, now time.Time) {
 	if g.known == nil || c.id != "" {
-		g.view, g.who, allowed = h.identify(c)
-		return allowed
+		g.identity = h.identify(c)
+		return
 	}
 	a, b := c.from.As16(), c.to.As16()
 	k := &g.known[(a[15]^a[14]<<3^a[13]<<5^b[15]<<1)%acquainted]
 	if k.hot != h || k.from != c.from || k.to != c.to || !now.Before(k.until) {
 		k.hot, k.from, k.to, k.until = h, c.from, c.to, now.Add(staleAfter)
-		k.view, k.who, k.allowed = h.identify(c)
+		k.identity = h.identify(c)
 	}
-	g.view, g.who = k.view, k.who
-	return k.allowed
+	g.identity = k.identity
 }
