@@ -24,6 +24,9 @@ const (
 	// wakeShare is the part of its time at whose end a message that is still asked
 	// for is found out anew.
 	wakeShare = 10
+	// zoneLife is how long an answer of a zone is kept where nothing changes: its
+	// signatures do not last for ever.
+	zoneLife = time.Hour
 )
 
 // A hot keeps whole messages, as they were sent, for those who ask the same from
@@ -107,11 +110,10 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 	if !g.read(b) {
 		return nil
 	}
-	who, allowed := g.recognise(h, c, now)
-	if !allowed {
+	if g.recognise(h, c, now); !g.allowed {
 		return nil
 	}
-	g.hot, g.who = h, who
+	g.hot = h
 	g.hash = maphash.Bytes(h.seed, g.key[:g.n])
 	w := h.get(g)
 	if w == nil {
@@ -125,6 +127,9 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 		g.out = make([]byte, 0, roomFor)
 	}
 	out := append(g.out[:0], w.wire...)
+	if !now.Before(w.until) {
+		return nil
+	}
 	if !w.born.IsZero() {
 		if !w.age(out, now) {
 			return nil
@@ -148,7 +153,7 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 			return nil
 		}
 	}
-	s.told(g, w, c, h, now)
+	s.told(g, w, c, now)
 	return out
 }
 
@@ -157,14 +162,14 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 const roomFor = 2048
 
 // told counts and notes a hit. Every one comes by here.
-func (s *Server) told(g *sighting, w *warm, c client, h *hot, now time.Time) {
+func (s *Server) told(g *sighting, w *warm, c client, now time.Time) {
 	count := g.count
 	if count == nil {
 		count = &s.count
 	}
 	count.answered(w.code, w.via)
 	// It took far less than the log tells apart.
-	s.note(g.ring, c, h.basis.set.View(c.from, c.id), w.told, now, 0)
+	s.note(g.ring, c, g.view, w.told, now, 0)
 }
 
 // wake has the resolver find out anew what somebody asks for and will soon be
@@ -192,9 +197,9 @@ func slotOf(slots []atomic.Pointer[warm], hash uint64) int {
 	return int(hash) & (len(slots)/hotWays - 1) * hotWays
 }
 
-// age counts the TTLs of out down; it is false where the message is too old.
+// age counts the TTLs of out down; it is false where they have not begun to.
 func (w *warm) age(out []byte, now time.Time) bool {
-	if !now.Before(w.until) || now.Before(w.born) {
+	if now.Before(w.born) {
 		return false
 	}
 	d := uint32(now.Sub(w.born)/time.Second) - w.aged
@@ -215,8 +220,7 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	if h == nil || h.basis.table != t || h.basis != s.basis() || r.fleeting || r.rcode > 15 {
 		return
 	}
-	fixed := r.via != viaCache && r.via != viaUpstream && r.born.IsZero() // its TTLs stay as they are
-	if !fixed && r.born.IsZero() {
+	if (r.via == viaCache || r.via == viaUpstream) && r.born.IsZero() {
 		return // made of parts that age each in its own way, or not to be kept
 	}
 	small := *q
@@ -241,12 +245,11 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 		r.via, w.via = viaCache, viaCache
 	}
 	w.told = account(&small, &r, w.wire)
-	switch {
-	case fixed:
-		w.ttls = nil
-	case r.via == viaBlocked: // by where an answer leads, so for as long as that does
-		w.ttls = nil
-		w.born, w.until, w.wake = r.born, r.born.Add(r.life), r.born.Add(r.life)
+	switch r.via {
+	case viaZone:
+		w.ttls, w.until = nil, time.Now().Add(zoneLife)
+	case viaBlocked, viaRewritten:
+		w.ttls, w.until = nil, time.Now().Add(blockedTTL*time.Second)
 	default:
 		w.born, w.until, w.aged = r.born, r.born.Add(r.life), uint32(r.age/time.Second)
 		w.wake = w.until.Add(-r.life / wakeShare)

@@ -287,10 +287,17 @@ func TestACookieIsTheWayOutOfTheRation(t *testing.T) {
 	if r := told("0123456789abcdef0100000000000000aaaaaaaaaaaaaaaa"); r != nil && r.Rcode == dns.RcodeSuccess {
 		t.Errorf("with a cookie made up: %v", r)
 	}
-	m.IsEdns0().Option = nil
-	m.Extra = nil
-	if out := s.ration(tab, packed(t, new(dns.Msg).SetReply(m)), packed(t, m), &opt{}, client{from: netip.MustParseAddr("192.168.1.7")}, now); out == nil {
-		t.Error("the household is rationed")
+}
+
+func TestOnlyStrangersAreRationed(t *testing.T) {
+	tab := warmed(t, 0).table.Load()
+	for a, want := range map[string]bool{
+		"127.0.0.1": false, "::1": false, fromLAN: false, "::ffff:" + fromLAN: false, fromVPN: false, "fd12:3456:789a:1::7": false,
+		"198.51.100.1": true, "192.168.2.1": true, "2001:db8::1": true, "fe80::1%eth0": false,
+	} {
+		if got := tab.far(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s: far is %v", a, got)
+		}
 	}
 }
 

@@ -20,15 +20,16 @@ const (
 )
 
 // far reports whether a client at a is beyond the loopback, the LAN and the VPN.
+// No router passes link-local addresses on.
 func (t *table) far(a netip.Addr) bool {
 	a = a.Unmap()
-	return !a.IsLoopback() && !holds(t.conf.VPN, a) && !t.conf.LAN.Masked().Contains(a.WithZone(""))
+	return !a.IsLoopback() && !a.IsLinkLocalUnicast() && !holds(t.conf.VPN, a) && !t.conf.LAN.Masked().Contains(a.WithZone(""))
 }
 
-// ration judges the answer out to a client of UDP, and returns what may be sent
+// ration judges the answer out to a stranger who asked over UDP, and returns what may be sent
 // of it, nil for nothing. q is the client's message, o what its OPT record says.
 func (s *Server) ration(t *table, out, q []byte, o *opt, c client, now time.Time) []byte {
-	if t.responses == 0 || len(out) < headerLen || !t.far(c.from) {
+	if t.responses == 0 || len(out) < headerLen {
 		return out
 	}
 	if ok, _ := s.cookies.ours(&o.cookie, c.from, now); ok {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"pic/dnssrv/policy"
 	"pic/dnssrv/querylog"
 )
 
@@ -12,8 +13,8 @@ import (
 // used again and again, so that a hit needs no memory.
 type sighting struct {
 	opt
-	hot  *hot
-	who  audience
+	hot *hot
+	identity
 	hash uint64
 	end  int // of the question section
 	n    int // of key
@@ -33,8 +34,17 @@ type audience struct {
 	view uint32 // what is filtered for them; see [policy.View.ID]
 }
 
-func (h *hot) audience(c client) audience {
-	return audience{h.basis.table.conf.asker(c.from, c.to), h.basis.set.View(c.from, c.id).ID()}
+// An identity is what is known of a client.
+type identity struct {
+	who     audience
+	view    *policy.View // what is filtered for him
+	allowed bool         // to ask
+	far     bool         // beyond the house
+}
+
+func (h *hot) identify(c client) identity {
+	t, v := h.basis.table, h.basis.set.View(c.from, c.id)
+	return identity{audience{t.conf.asker(c.from, c.to), v.ID()}, v, holds(t.conf.Allow, c.from), t.far(c.from)}
 }
 
 // Bits at the end of sighting.key.
@@ -121,22 +131,22 @@ type acquaintances [acquainted]struct {
 	hot      *hot
 	from, to netip.Addr
 	until    time.Time
-	who      audience
-	allowed  bool
+	identity
 }
 
-// recognise returns who c is, and whether he may ask.
-func (g *sighting) recognise(h *hot, c client, now time.Time) (who audience, allowed bool) {
+// recognise finds out who c is.
+func (g *sighting) recognise(h *hot, c client, now time.Time) {
 	if g.known == nil || c.id != "" {
-		return h.audience(c), holds(h.basis.table.conf.Allow, c.from)
+		g.identity = h.identify(c)
+		return
 	}
 	a, b := c.from.As16(), c.to.As16()
 	k := &g.known[(a[15]^a[14]<<3^a[13]<<5^b[15]<<1)%acquainted]
 	if k.hot != h || k.from != c.from || k.to != c.to || !now.Before(k.until) {
 		k.hot, k.from, k.to, k.until = h, c.from, c.to, now.Add(staleAfter)
-		k.who, k.allowed = h.audience(c), holds(h.basis.table.conf.Allow, c.from)
+		k.identity = h.identify(c)
 	}
-	return k.who, k.allowed
+	g.identity = k.identity
 }
 
 // still reports whether c is who it was taken for, so that an answer made for him

@@ -147,7 +147,7 @@ func (h *hand) one(p *datagram.Packet, room []byte, kept *hot, now time.Time) (l
 		return false
 	}
 	if out := h.s.sought(&h.seen, p.Data, c, kept, now); out != nil {
-		if kept.basis.table.far(c.from) {
+		if h.seen.far {
 			out = h.s.ration(kept.basis.table, out, p.Data, &h.seen.opt, c, now)
 		}
 		h.batch.Reply(out, p)
