@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -13,10 +14,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
 	"github.com/quic-go/quic-go"
+
+	"pic/internal/listen"
 )
 
 // nas asks for an address over a connection, and reports whether it is told.
@@ -65,35 +69,88 @@ func TestHalfOpenHandshakesAreBoundedAndEnd(t *testing.T) {
 	}
 }
 
-// Of a message that never comes whole, only what came is held, and not for long.
-func TestSlowAndHugeFramesEndTheirConnection(t *testing.T) {
-	t.Parallel()
+// A message that is too long, or none, ends its connection at once.
+func TestHugeFramesEndTheirConnection(t *testing.T) {
 	s := guarded(t, lab())
+	for name, send := range map[string]string{
+		"huge":       "\xff\xff",
+		"no query":   "\x00\x0c\x00\x01\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+		"GET on 853": "GET /dns-query HTTP/1.1\r\n\r\n",
+	} {
+		c := s.dot(t, "127.0.0.4", "")
+		if _, err := c.Conn.Write([]byte(send)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(c.Conn)
+		if os.IsTimeout(err) || len(got) > 0 {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
+// Who sends nothing, or a message in drops, is let go after the time for it.
+func TestSlowClientsAreLetGo(t *testing.T) {
+	good := string(many(t, 1, func(int) string { return "nas.oak.home.arpa." }))
 	for name, tt := range map[string]struct {
-		send string
-		wait time.Duration
+		sends []string // a second apart
+		after time.Duration
+		want  int // answers
 	}{
-		"huge":                    {"\xff\xff", 20 * time.Second},
-		"never whole":             {"\x00\x40\x00\x00\x01", slow + 20*time.Second},
-		"one byte":                {"\x00", idle + 20*time.Second},
-		"no query":                {"\x00\x0c\x00\x01\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20 * time.Second},
-		"GET on 853":              {"GET /dns-query HTTP/1.1\r\n\r\n", 20 * time.Second},
-		"a good query, then half": {string(many(t, 1, func(int) string { return "nas.oak.home.arpa." })) + "\x00\x20\x00", slow + 20*time.Second},
+		"nothing":               {nil, idle, 0},
+		"half a length":         {[]string{"\x00"}, idle, 0},
+		"drops":                 {[]string{"\x00", "\x40", "\x00", "\x00", "\x00", "\x00", "\x00", "\x00"}, slow + time.Second, 0},
+		"a query, then drops":   {[]string{good, "\x00\x40", "\x00", "\x00", "\x00", "\x00", "\x00", "\x00"}, slow + time.Second, 1},
+		"one, then silence":     {[]string{good}, idle, 1},
+		"two, read late":        {[]string{good + good}, idle, 2},
+		"never reads an answer": {[]string{good, "deaf"}, slow, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := s.dot(t, "127.0.0.4", "")
-			if _, err := c.Conn.Write([]byte(tt.send)); err != nil {
-				t.Fatal(err)
-			}
-			c.SetDeadline(time.Now().Add(tt.wait))
-			got, err := io.ReadAll(c.Conn)
-			if os.IsTimeout(err) {
-				t.Error("the connection stays open")
-			}
-			if (len(got) > 0) != strings.Contains(tt.send, "oak") {
-				t.Errorf("%d bytes came back", len(got))
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
+				tb, err := compile(From(lab()), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.table.Store(tb)
+				near, far := net.Pipe()
+				begun := time.Now()
+				var took time.Duration
+				go func() {
+					s.stream(t.Context(), far, s.conns, client{from: loopback4, proto: overTCP})
+					took = time.Since(begun)
+					far.Close()
+				}()
+				got := 0
+				deaf := slices.Contains(tt.sends, "deaf")
+				if !deaf {
+					go func() {
+						c := dns.Conn{Conn: near}
+						for {
+							if _, err := c.ReadMsg(); err != nil {
+								return
+							}
+							got++
+						}
+					}()
+				}
+				for i, b := range tt.sends {
+					if i > 0 {
+						time.Sleep(time.Second)
+					}
+					if b != "deaf" {
+						near.Write([]byte(b))
+					}
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if took == 0 || took > tt.after+time.Second {
+					t.Errorf("it took %v, want %v", took, tt.after)
+				}
+				if got != tt.want {
+					t.Errorf("%d answers, want %d", got, tt.want)
+				}
+				near.Close()
+			})
 		})
 	}
 }

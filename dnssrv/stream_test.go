@@ -182,7 +182,11 @@ func TestDesignatedResolversByWhoAsks(t *testing.T) {
 			}
 			for _, n := range []string{"_dns.resolver.arpa", "_dns.dns.oak.home.arpa"} {
 				m := moment{table: tb, who: tb.conf.asker(tt.from, netip.Addr{})}
-				o, ok := m.local(mustName(n), dns.TypeSVCB)
+				q, err := parse(question2wire(question{name: mustName(n), typ: dns.TypeSVCB}, true))
+				if err != nil {
+					t.Fatal(err)
+				}
+				o, _, ok := m.resolve(&q)
 				if !ok {
 					t.Fatalf("%s is forwarded", n)
 				}
@@ -198,7 +202,7 @@ func TestDesignatedResolversByWhoAsks(t *testing.T) {
 }
 
 // led writes designated resolvers in one line.
-func led(o outcome) string {
+func led(o reply) string {
 	var out []string
 	for _, rr := range o.answer {
 		v := rr.(*dns.SVCB)
