@@ -170,10 +170,15 @@ func (t *talk) query(run context.Context, str *quic.Stream, c client) bool {
 		t.conn.CloseWithError(doqProtocol, "malformed query")
 		return false
 	case err != nil:
+		t.s.admit(c.from, time.Now()) // it counts like one that was asked
 		t.gaveUp()
 		return false
 	}
 	t.s.count.tcp.Add(1)
+	if !t.s.pace(str.Context(), c.from) {
+		t.gaveUp()
+		return false
+	}
 	c.seen = sightings.Get().(*sighting)
 	defer sightings.Put(c.seen)
 	c.more = func(b []byte) error { return t.write(str, b) }

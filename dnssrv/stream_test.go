@@ -10,7 +10,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/miekg/dns"
 
@@ -103,34 +105,6 @@ func TestOptionsFollowTheWayOfTheAnswer(t *testing.T) {
 	m := s.exchange(t, "POST", q.Copy())
 	if m.Rcode != dns.RcodeSuccess {
 		t.Error(m)
-	}
-}
-
-func TestPaddingFitsEveryMessage(t *testing.T) {
-	q := dns.Msg{MsgHdr: dns.MsgHdr{Response: true}, Question: []dns.Question{{Name: "x.", Qtype: dns.TypeTXT, Qclass: 1}}}
-	for n := range 140 {
-		m := q.Copy()
-		for range n {
-			m.Answer = append(m.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: "x.", Rrtype: dns.TypeTXT, Class: 1}, Txt: []string{strings.Repeat("x", 250), strings.Repeat("y", n)}})
-		}
-		m.SetEdns0(1232, true)
-		b, err := m.Pack()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := extras{pad: true, alive: true}.add(b)
-		if len(out)%padBlock != 0 && len(out) != maxSize {
-			t.Errorf("%d bytes became %d", len(b), len(out))
-		}
-		got := new(dns.Msg)
-		if err := got.Unpack(out); err != nil || len(got.Answer) != n || !got.IsEdns0().Do() {
-			t.Errorf("%d bytes: %v", len(b), err)
-		}
-	}
-	for n := maxSize - 16; n <= maxSize; n++ {
-		if p := padding(n); p >= 0 && n+4+p > maxSize || p < 0 && n+4 <= maxSize {
-			t.Errorf("%d bytes of padding for %d", p, n)
-		}
 	}
 }
 
@@ -296,6 +270,45 @@ func TestRequestsThatAreNoQueriesSayWhy(t *testing.T) {
 			t.Errorf("%s: allowed is %q", name, w.Header().Get("Allow"))
 		}
 	}
+}
+
+// Who asks too much over HTTPS waits, and in the end is told so.
+func TestManyQuestionsOverHTTPSWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := lab()
+		d.DNS.Rate = new(10)
+		s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
+		tb, err := compile(From(d), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.table.Store(tb)
+		run := t.Context()
+		s.running.Store(&run)
+		good, _ := new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA).Pack()
+		var mu sync.Mutex
+		codes := map[int]int{}
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				r := httptest.NewRequest("POST", "https://dns.oak.home.arpa/dns-query", bytes.NewReader(good))
+				r.Header.Set("Content-Type", dohType)
+				r.RemoteAddr = "192.168.1.5:1"
+				w := httptest.NewRecorder()
+				s.DoH().ServeHTTP(w, r)
+				mu.Lock()
+				defer mu.Unlock()
+				codes[w.Code]++
+				if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
+					t.Error("it does not say when to come back")
+				}
+			})
+		}
+		wg.Wait()
+		if codes[200] < 40 || codes[429] < 40 || codes[200]+codes[429] != 200 {
+			t.Errorf("got %v in five seconds at 10 a second", codes)
+		}
+	})
 }
 
 // A proxy in front is told no lies about who asks, and strangers get nothing.
