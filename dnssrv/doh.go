@@ -42,6 +42,7 @@ var (
 	errDoHSize   = &dohError{http.StatusRequestEntityTooLarge, "A query of more than 4096 bytes is none."}
 	errDoHLong   = &dohError{http.StatusRequestURITooLong, "A query of more than 4096 bytes is none."}
 	errDoHBusy   = &dohError{http.StatusServiceUnavailable, "Too many questions of yours are waiting; try again in a second."}
+	errDoHRate   = &dohError{http.StatusTooManyRequests, "That is more questions a second than one client may ask here."}
 	errDoHOff    = &dohError{http.StatusServiceUnavailable, "The name server is not running."}
 )
 
@@ -74,7 +75,7 @@ func (s *Server) https(w http.ResponseWriter, r *http.Request) {
 		if e == errDoHMethod {
 			h.Set("Allow", "GET, POST")
 		}
-		if e.status == http.StatusServiceUnavailable {
+		if e.status == http.StatusServiceUnavailable || e == errDoHRate {
 			h.Set("Retry-After", "1")
 		}
 		http.Error(w, e.text, e.status)
@@ -88,6 +89,13 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, b []byte, c clien
 		return errDoHOff
 	}
 	s.count.tcp.Add(1)
+	if s.admit(c.from, time.Now()) != pass {
+		ctx, cancel := context.WithTimeout(r.Context(), slow)
+		defer cancel()
+		if !s.pace(ctx, c.from) {
+			return errDoHRate
+		}
+	}
 	c.seen = sightings.Get().(*sighting)
 	defer sightings.Put(c.seen)
 	out, later := s.answer(*run, b, c)

@@ -82,6 +82,8 @@ func (s *Server) serveQUIC(run context.Context, pc net.PacketConn) error {
 			s.wg.Go(func() {
 				from := addrOf(conn.RemoteAddr())
 				defer s.guard(from)
+				s.talks.begin(conn, pc)
+				defer s.talks.end(conn)
 				s.queries(run, conn, client{
 					from: from, to: addrOf(conn.LocalAddr()), proto: overQUIC,
 					id: s.table.Load().says(conn.ConnectionState().TLS.ServerName),
@@ -90,6 +92,39 @@ func (s *Server) serveQUIC(run context.Context, pc net.PacketConn) error {
 		}
 	})
 	return nil
+}
+
+// talks are the open connections, and the sockets that they go over.
+type talks struct {
+	mu   sync.Mutex
+	over map[*quic.Conn]net.PacketConn
+}
+
+func (ts *talks) begin(c *quic.Conn, pc net.PacketConn) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.over[c] = pc
+}
+
+func (ts *talks) end(c *quic.Conn) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.over, c)
+}
+
+// close tells the clients at pc that their connections end, while pc still can.
+func (ts *talks) close(pc net.PacketConn) {
+	ts.mu.Lock()
+	var gone []*quic.Conn
+	for c, over := range ts.over {
+		if over == pc {
+			gone = append(gone, c)
+		}
+	}
+	ts.mu.Unlock()
+	for _, c := range gone {
+		c.CloseWithError(doqDone, "")
+	}
 }
 
 // A talk is one connection of DNS over QUIC.
@@ -135,10 +170,15 @@ func (t *talk) query(run context.Context, str *quic.Stream, c client) bool {
 		t.conn.CloseWithError(doqProtocol, "malformed query")
 		return false
 	case err != nil:
+		t.s.admit(c.from, time.Now()) // it counts like one that was asked
 		t.gaveUp()
 		return false
 	}
 	t.s.count.tcp.Add(1)
+	if !t.s.pace(str.Context(), c.from) {
+		t.gaveUp()
+		return false
+	}
 	c.seen = sightings.Get().(*sighting)
 	defer sightings.Put(c.seen)
 	c.more = func(b []byte) error { return t.write(str, b) }

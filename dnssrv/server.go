@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quic-go/quic-go"
+
 	"pic/core/config"
 	"pic/core/names"
 	"pic/dnssrv/policy"
@@ -54,6 +56,7 @@ type Server struct {
 	secure  *conns // with TLS
 	shakes  *crowd // handshakes of TLS under way
 	quics   *crowd // connections over QUIC
+	talks   talks
 	running atomic.Pointer[context.Context]
 	busy    atomic.Int64 // queries over UDP that are being answered elsewhere
 	rate    *limiter     // of queries, by client
@@ -101,6 +104,7 @@ func New(o Options) *Server {
 	s.forward.dial = o.Dial
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
+	s.talks.over = map[*quic.Conn]net.PacketConn{}
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
 	s.table.Store(&table{})
 	return s
@@ -158,9 +162,12 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.table.Store(t)
 	s.forward.follow(t.routes, t.care)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
+	s.part(c.TLS)
 	swap.Commit()
 	if len(c.Sockets) == 0 {
 		s.conns.close()
+	}
+	if len(c.TLS) == 0 {
 		s.secure.close()
 	}
 	return nil
@@ -184,6 +191,15 @@ func (s *Server) open(ctx context.Context, c Config) (*listen.Swap, error) {
 		want = slices.Concat(want, c.TLS)
 	}
 	return s.set.Open(ctx, want)
+}
+
+// part ends the connections over QUIC at sockets that are not among keep.
+func (s *Server) part(keep []listen.Socket) {
+	for _, b := range s.set.Bound() {
+		if b.Packet != nil && !slices.Contains(keep, b.Socket) {
+			s.talks.close(b.Packet)
+		}
+	}
 }
 
 func (s *Server) serve(b listen.Bound, secure bool) error {
@@ -219,6 +235,7 @@ func (s *Server) Run(ctx context.Context) error {
 	kept()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.part(nil)
 	s.set.Close()
 	if s.run != nil {
 		s.cancel()

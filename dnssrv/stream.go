@@ -40,6 +40,17 @@ func (s *Server) answer(run context.Context, b []byte, c client) (out []byte, la
 	return s.respond(run, b, c, streamLimit)
 }
 
+// pace waits until the client at from may ask once more; false if ctx ends
+// before that.
+func (s *Server) pace(ctx context.Context, from addr) bool {
+	for s.admit(from, time.Now()) != pass {
+		if !sleep(ctx, crowded) {
+			return false
+		}
+	}
+	return true
+}
+
 // await returns what later returns, once c may wait for one more answer; nil if
 // ctx ends before that.
 func (s *Server) await(ctx context.Context, c client, later func() []byte) []byte {

@@ -128,6 +128,9 @@ func (s *Server) stream(run context.Context, conn net.Conn, cs *conns, c client)
 			return
 		}
 		s.count.tcp.Add(1)
+		if s.admit(c.from, time.Now()) != pass && (w.flush() != nil || !s.pace(run, c.from)) {
+			return
+		}
 		out, later := s.answer(run, b, c)
 		switch {
 		case out != nil:

@@ -264,8 +264,9 @@ func looksLikeHTTP(b [5]byte) bool {
 }
 
 // close refuses new connections and waits for the requests under way; after
-// stopTime it calls cut, which ends what goes through routes, and closes all.
-func (f *front) close(cut func()) {
+// stopTime it calls cut, which ends what goes through routes, and closes all,
+// the sockets by the function of that name last, for QUIC says goodbye there.
+func (f *front) close(sockets, cut func()) {
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()
@@ -277,6 +278,7 @@ func (f *front) close(cut func()) {
 	f.quic.settle(ctx)
 	cut()
 	f.quic.close()
+	sockets()
 	f.http.Close()
 	f.in.Close()
 	f.mu.Lock()

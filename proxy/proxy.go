@@ -200,6 +200,11 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 			s.front.serve(b)
 		}
 	}
+	for _, b := range s.set.Bound() {
+		if b.Packet != nil && !slices.Contains(c.QUIC, b.Socket) {
+			s.front.quic.part(b.Packet)
+		}
+	}
 	swap.Commit()
 	s.conf = c
 	s.keep(before, next)
@@ -243,11 +248,11 @@ func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set.Close()
+	defer s.set.Close()
 	if s.front == nil {
 		return nil
 	}
-	s.front.close(func() {
+	s.front.close(s.set.Close, func() {
 		for _, r := range s.table.Load().routes {
 			r.close()
 		}

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -29,6 +31,7 @@ const (
 	streamWindow = 256 << 10
 	connWindow   = 1 << 20
 	aliveQUIC    = 15 * time.Second
+	arrival      = 200 * time.Millisecond // of what was sent last
 )
 
 var errCrowded = errors.New("too many connections")
@@ -44,14 +47,14 @@ type quicFront struct {
 	mu   sync.Mutex
 	all  int
 	from map[netip.Prefix]int
-	open map[*quic.Conn]struct{}
+	open map[*quic.Conn]net.PacketConn // and the socket that it goes over
 
 	busy  int           // requests under way
 	quiet chan struct{} // closed when there are none, once somebody waits for that
 }
 
 func (f *front) startQUIC() *quicFront {
-	q := &quicFront{f: f, from: map[netip.Prefix]int{}, open: map[*quic.Conn]struct{}{}}
+	q := &quicFront{f: f, from: map[netip.Prefix]int{}, open: map[*quic.Conn]net.PacketConn{}}
 	q.http = &http3.Server{
 		Handler:        http.HandlerFunc(q.answer),
 		MaxHeaderBytes: maxHeaderBytes,
@@ -106,17 +109,17 @@ func (q *quicFront) serve(b listen.Bound) error {
 			if err != nil {
 				return // b was closed
 			}
-			q.wg.Go(func() { q.requests(c) })
+			q.wg.Go(func() { q.requests(c, b.Packet) })
 		}
 	})
 	return nil
 }
 
 // requests answers the streams of one connection.
-func (q *quicFront) requests(c *quic.Conn) {
+func (q *quicFront) requests(c *quic.Conn, over net.PacketConn) {
 	defer c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "")
 	defer q.calm(c)
-	if !q.hold(c) {
+	if !q.hold(c, over) {
 		return
 	}
 	defer q.drop(c)
@@ -144,7 +147,9 @@ func (q *quicFront) requests(c *quic.Conn) {
 			return
 		}
 		_ = str.SetReadDeadline(time.Now().Add(headTime)) // until answer
+		q.begin(1)
 		wg.Go(func() {
+			defer q.begin(-1)
 			defer q.calm(c)
 			h.HandleRequestStream(str)
 		})
@@ -160,8 +165,6 @@ func (q *quicFront) calm(c *quic.Conn) {
 
 // answer answers one request.
 func (q *quicFront) answer(w http.ResponseWriter, r *http.Request) {
-	q.begin(1)
-	defer q.begin(-1)
 	p := &patient{w, http.NewResponseController(w)}
 	p.extend()
 	r.Body = &patientBody{r.Body, p.ctl}
@@ -234,13 +237,13 @@ func (q *quicFront) half(p netip.Prefix) bool {
 }
 
 // hold notes a connection for the end; false if that has come.
-func (q *quicFront) hold(c *quic.Conn) bool {
+func (q *quicFront) hold(c *quic.Conn, over net.PacketConn) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.open == nil {
 		return false
 	}
-	q.open[c] = struct{}{}
+	q.open[c] = over
 	return true
 }
 
@@ -261,9 +264,18 @@ func (q *quicFront) begin(n int) {
 	}
 }
 
-// settle waits until no request is under way, or ctx ends.
+// settle waits until no request is under way and the last answers are likely to
+// have arrived, or ctx ends.
 func (q *quicFront) settle(ctx context.Context) {
 	q.mu.Lock()
+	if q.all > 0 {
+		defer func() {
+			select {
+			case <-time.After(arrival):
+			case <-ctx.Done():
+			}
+		}()
+	}
 	if q.busy == 0 {
 		q.mu.Unlock()
 		return
@@ -277,16 +289,33 @@ func (q *quicFront) settle(ctx context.Context) {
 	}
 }
 
+// part tells the clients at a socket that their connections end, while it can.
+func (q *quicFront) part(over net.PacketConn) {
+	q.mu.Lock()
+	var gone []*quic.Conn
+	for c, pc := range q.open {
+		if pc == over {
+			gone = append(gone, c)
+		}
+	}
+	q.mu.Unlock()
+	bye(gone)
+}
+
 // close ends all connections.
 func (q *quicFront) close() {
 	q.mu.Lock()
-	all := q.open
+	all := slices.Collect(maps.Keys(q.open))
 	q.open = nil
 	q.mu.Unlock()
-	for c := range all {
+	bye(all)
+	q.wg.Wait()
+}
+
+func bye(all []*quic.Conn) {
+	for _, c := range all {
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "")
 	}
-	q.wg.Wait()
 }
 
 // advertise tells the client of a request over TCP that HTTP/3 is at the same

@@ -139,6 +139,46 @@ func TestHTTP3ConnectionsOutliveChanges(t *testing.T) {
 	pc.Close()
 }
 
+// A request under way ends before the cell does, and connections are told.
+func TestHTTP3RequestsMayEndWhenTheCellStops(t *testing.T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	up := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		<-finish
+		fmt.Fprint(w, "whole")
+	})
+	s := start(t, oak3([3]string{"pub", up, "public"}))
+	f := s.front
+	got := make(chan string, 1)
+	c := s.client3(t, insider)
+	go func() {
+		res, err := c.Get("https://pub.oak.home.arpa:10443/")
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		got <- string(b)
+	}()
+	<-begun
+	ended := make(chan struct{})
+	go func() { f.close(s.set.Close, func() {}); close(ended) }()
+	eventually(t, "it waits for the request", func() bool {
+		f.quic.mu.Lock()
+		defer f.quic.mu.Unlock()
+		return f.quic.quiet != nil
+	})
+	close(finish)
+	if b := <-got; b != "whole" {
+		t.Errorf("got %q", b)
+	}
+	<-ended
+	if n := s.open.Load(); n != 0 {
+		t.Errorf("%d connections are open", n)
+	}
+}
+
 // Who opens more connections than are theirs is refused, and others are not.
 func TestHTTP3ConnectionsAreBounded(t *testing.T) {
 	s := start(t, oak3())

@@ -10,6 +10,7 @@ ldns-verify-zone ldnsutils
 kdig knot-dnsutils
 unbound unbound
 tc iproute2
+tcpdump tcpdump
 chronyd chrony
 swaks swaks
 mbsync isync
