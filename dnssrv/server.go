@@ -46,6 +46,7 @@ type Server struct {
 	filter  *policy.Engine
 	beyond  resolver // forward, unless somebody puts another in its place
 	keys    *sign.Keys
+	keeper  *keeper
 	count   counters
 	waiting waiting
 	conns   *conns // over TCP
@@ -59,8 +60,7 @@ type Server struct {
 	cookies cookies
 	lanes   [maxHands]lane
 
-	mu     sync.Mutex // of Apply and Run
-	serial uint32
+	mu     sync.Mutex      // of Apply and Run
 	run    context.Context // of everything that serves; nil while nothing does
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -98,6 +98,7 @@ func New(o Options) *Server {
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
+	s.keeper = newKeeper(o.Dir, o.Log)
 	s.table.Store(&table{})
 	return s
 }
@@ -114,21 +115,20 @@ func (s *Server) Check(_ context.Context, c Config) error {
 func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	serial, made := s.serial, s.table.Load().made
+	made := s.table.Load().made
 	if made.IsZero() || !reflect.DeepEqual(s.table.Load().conf, c) {
-		// Time, so that it grows over restarts; secondaries compare it.
 		made = time.Now()
-		serial = max(uint32(made.Unix()), serial+1)
 	}
 	filter, err := s.filter.Prepare(c.policy())
 	if err != nil {
 		return err
 	}
 	s.keys.Follow(c.signed())
-	t, err := version{serial: serial, ring: s.ring}.compile(c)
+	t, err := version{ring: s.ring}.compile(c)
 	var swap *listen.Swap
 	if err == nil {
 		t.made = made
+		t.keys, t.bad = s.shared(&c)
 		swap, err = s.open(ctx, c)
 	}
 	if err != nil {
@@ -140,6 +140,8 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		run := s.run
 		s.running.Store(&run)
 		s.forward.open()
+		s.keeper.open()
+		s.wg.Go(func() { s.tend(run) })
 	}
 	for _, b := range swap.Added() {
 		if err := s.serve(b, slices.Contains(c.TLS, b.Socket)); err != nil {
@@ -148,8 +150,8 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		}
 	}
 	filter()
-	s.serial = serial
-	s.table.Store(t)
+	s.adopt(t)
+	s.wakeKeeper()
 	s.forward.follow(t.upstreams)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
 	swap.Commit()
@@ -222,6 +224,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.conns.close()
 	s.secure.close()
 	s.wg.Wait()
+	s.keeper.close()
 	s.forward.close()
 	return nil
 }

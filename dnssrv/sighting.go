@@ -62,7 +62,7 @@ func (s *sighting) read(b []byte) bool {
 		if len(b) != end+4 {
 			return false
 		}
-	} else if s.additional(b, end+4, int(authority), int(more)) != nil || s.version != 0 {
+	} else if s.additional(b, end+4, int(authority), int(more)) != nil || s.version != 0 || s.signed {
 		return false
 	}
 	s.end, s.n = end+4, end-headerLen

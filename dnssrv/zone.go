@@ -20,6 +20,9 @@ type zone struct {
 	sorted []name                // of nodes with data that z answers for, in the order of RFC 4034 §6.1
 	glue   []name                // of hosts below delegations, in the same order
 	chain  atomic.Pointer[chain] // sorted and what was found out, as last needed
+
+	absent bool   // others are its primaries, and have not told it yet, or too long ago
+	sum    uint64 // of what it holds; see keeper
 }
 
 // A node is a name of a zone. Without data it is an empty non-terminal.
@@ -28,6 +31,8 @@ type node struct {
 	tunnel map[uint16][]dns.RR // replaces sets for those who ask from the VPN
 	cell   bool                // A and AAAA are the cell's own, by who asks
 	ddr    bool                // SVCB tells the cell's encrypted resolvers, by who asks
+
+	dynamic map[uint16][]dns.RR // those of sets that updates put there
 }
 
 func (n *node) empty() bool { return len(n.sets) == 0 && len(n.tunnel) == 0 && !n.cell && !n.ddr }
@@ -63,6 +68,9 @@ func star(n name) name { return "\x01*" + n }
 // find answers the question for typ of n, which is z.apex or below it, at a
 // moment.
 func (z *zone) find(m *moment, n name, typ uint16) outcome {
+	if z.absent {
+		return outcome{rcode: dns.RcodeServerFailure}
+	}
 	switch at, what := z.above(n, typ); what {
 	case dns.TypeNS:
 		return z.referral(m, at)
