@@ -58,6 +58,9 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		s.count.dropped.Add(1)
 		return nil, nil
 	}
+	if err == nil && q.special() {
+		return s.peer(run, b, &q, c, limit)
+	}
 	q.proto = c.proto
 	if q.personal() {
 		q.ready = s.greeting(nil, &q.opt, c)
@@ -72,8 +75,8 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		s.count.answered(r.rcode, r.via)
 		return say(q, r)
 	}
-	t := s.table.Load()
-	if !c.inside && !holds(t.conf.Allow, c.from) {
+	t, _ := s.present()
+	if !c.inside && !holds(t.conf.Allow, c.from) && !t.invited(&q, c.from) {
 		s.count.refused.Add(1)
 		if err != nil {
 			return nil, nil
@@ -113,7 +116,7 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 		return r, nil
 	}
 	m := moment{
-		table: t, who: t.conf.asker(c.from, c.to), snap: s.snapshot(), do: q.edns && q.do, whole: c.proto != overUDP,
+		table: t, who: t.conf.asker(c.from, c.to), snap: t.snap, do: q.edns && q.do, whole: c.proto != overUDP,
 	}
 	view := s.filter.Current().View(c.from, c.id)
 	r, last, ok := m.course(view, q)
@@ -269,7 +272,8 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 		return Result{}, err
 	}
 	start := time.Now()
-	r, rest := s.decide(s.table.Load(), &q, client{from: from, inside: true})
+	t, _ := s.present()
+	r, rest := s.decide(t, &q, client{from: from, inside: true})
 	if rest != nil {
 		got := make(chan reply, 1)
 		go func() { got <- rest(context.WithoutCancel(ctx)) }() // others may have joined

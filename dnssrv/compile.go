@@ -50,6 +50,7 @@ func (v version) compile(c Config) (*table, error) {
 		b.build()
 	}
 	b.upstreams(c)
+	b.peers = c.peerings()
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
@@ -166,6 +167,7 @@ func (b *builder) further() {
 			b.add(n).kind = Document
 			if len(z.Primaries) > 0 {
 				b.zones[n].kind = Secondary
+				b.zones[n].absent = true
 			}
 		}
 	}

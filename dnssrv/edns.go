@@ -33,6 +33,8 @@ type opt struct {
 	nsid   bool   // it asks what we are called (RFC 5001)
 	alive  bool   // it asks how long its connection may be idle (RFC 7828)
 	cookie cookie // (RFC 7873)
+
+	signed bool // by a TSIG record (RFC 8945)
 }
 
 // read takes in the OPT record rr of the message b. Options that are not known

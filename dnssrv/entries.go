@@ -24,6 +24,9 @@ type Entry struct {
 }
 
 func (b *builder) list(z *zone, rr dns.RR, src Source, asker string) {
+	if z.kind == Secondary {
+		return // its primaries say what is in it
+	}
 	b.entries = append(b.entries, entry(z.apex, rr, src, asker))
 }
 
@@ -61,6 +64,9 @@ func undot(s string) string { return strings.TrimSuffix(s, ".") }
 // name.
 func (t *table) all(snap *names.Snapshot) []Entry {
 	out := slices.Clone(t.entries)
+	for _, z := range t.zones {
+		z.entriesOf(func(e Entry) { out = append(out, e) })
+	}
 	if snap != nil {
 		m := moment{table: t, snap: snap}
 		for src, h := range snap.Each() {

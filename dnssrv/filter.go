@@ -241,8 +241,8 @@ func (s *Server) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		t := s.table.Load()
-		m := moment{table: t, who: t.conf.asker(loopback4, loopback4), snap: s.snapshot()}
+		t, snap := s.present()
+		m := moment{table: t, who: t.conf.asker(loopback4, loopback4), snap: snap}
 		r, last, ok := m.resolve(&query{name: n, asked: []byte(n), typ: typ})
 		if !ok {
 			next := question{name: last, typ: typ}

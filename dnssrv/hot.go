@@ -53,7 +53,10 @@ type basis struct {
 	set   *policy.Set
 }
 
-func (s *Server) basis() basis { return basis{s.table.Load(), s.snapshot(), s.filter.Current()} }
+func (s *Server) basis() basis {
+	t, snap := s.present()
+	return basis{t, snap, s.filter.Current()}
+}
 
 // A warm is a message that is kept. It never changes, but for woken.
 type warm struct {

@@ -106,7 +106,10 @@ func rcodeName(code int) string {
 
 // Records returns what the cell answers with: the records of its zones and the
 // names found out. Reverse records of the latter are left out.
-func (s *Server) Records() []Entry { return s.table.Load().all(s.snapshot()) }
+func (s *Server) Records() []Entry {
+	t, snap := s.present()
+	return t.all(snap)
+}
 
 // Sockets implements service.Reporter.
 func (s *Server) Sockets() []string { return s.set.Sockets() }
@@ -132,7 +135,7 @@ func (s *Server) Facts() []service.Fact {
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems())
+	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {

@@ -50,6 +50,7 @@ type Server struct {
 	beyond  resolver // forward, unless somebody puts another in its place
 	keys    *sign.Keys
 	diary   *querylog.Log
+	keeper  *keeper
 	count   counters
 	waiting waiting
 	conns   *conns // over TCP
@@ -64,8 +65,7 @@ type Server struct {
 	cookies cookies
 	lanes   [maxHands]lane
 
-	mu     sync.Mutex // of Apply and Run
-	serial uint32
+	mu     sync.Mutex      // of Apply and Run
 	run    context.Context // of everything that serves; nil while nothing does
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -106,6 +106,7 @@ func New(o Options) *Server {
 	s.conns, s.secure = newConns(), newConns()
 	s.talks.over = map[*quic.Conn]net.PacketConn{}
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
+	s.keeper = newKeeper(o.Dir, o.Log)
 	s.table.Store(&table{})
 	return s
 }
@@ -122,21 +123,20 @@ func (s *Server) Check(_ context.Context, c Config) error {
 func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	serial, made := s.serial, s.table.Load().made
+	made := s.table.Load().made
 	if made.IsZero() || !reflect.DeepEqual(s.table.Load().conf, c) {
-		// Time, so that it grows over restarts; secondaries compare it.
 		made = time.Now()
-		serial = max(uint32(made.Unix()), serial+1)
 	}
 	filter, err := s.filter.Prepare(c.policy())
 	if err != nil {
 		return err
 	}
 	s.keys.Follow(c.signed())
-	t, err := version{serial: serial, ring: s.ring}.compile(c)
+	t, err := version{ring: s.ring}.compile(c)
 	var swap *listen.Swap
 	if err == nil {
 		t.made = made
+		t.keys, t.bad = s.shared(&c)
 		swap, err = s.open(ctx, c)
 	}
 	if err != nil {
@@ -149,6 +149,8 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		s.running.Store(&run)
 		s.forward.open(s.run)
 		s.diary.Open()
+		s.keeper.open()
+		s.wg.Go(func() { s.tend(run) })
 	}
 	for _, b := range swap.Added() {
 		if err := s.serve(b, slices.Contains(c.TLS, b.Socket)); err != nil {
@@ -158,8 +160,8 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	}
 	filter()
 	s.diary.Apply(c.queries())
-	s.serial = serial
-	s.table.Store(t)
+	s.adopt(t)
+	s.wakeKeeper()
 	s.forward.follow(t.routes, t.care)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
 	s.part(c.TLS)
@@ -245,6 +247,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.conns.close()
 	s.secure.close()
 	s.wg.Wait()
+	s.keeper.close()
 	s.forward.close()
 	s.diary.Close()
 	return nil

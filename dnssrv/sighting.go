@@ -75,7 +75,7 @@ func (s *sighting) read(b []byte) bool {
 		if len(b) != end+4 {
 			return false
 		}
-	} else if s.additional(b, end+4, int(authority), int(more)) != nil || s.version != 0 {
+	} else if s.additional(b, end+4, int(authority), int(more)) != nil || s.version != 0 || s.signed {
 		return false
 	}
 	s.end, s.n = end+4, end-headerLen
@@ -151,4 +151,4 @@ func (g *sighting) recognise(h *hot, c client, now time.Time) {
 
 // still reports whether c is who it was taken for, so that an answer made for him
 // since is one for all who are.
-func (g *sighting) still(c client) bool { return g.hot != nil && g.hot.audience(c) == g.who }
+func (g *sighting) still(c client) bool { return g.hot != nil && g.hot.identify(c).who == g.who }

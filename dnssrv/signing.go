@@ -59,16 +59,13 @@ func (s *Server) renew() {
 	if old.made.IsZero() {
 		return
 	}
-	now := time.Now()
-	serial := max(uint32(now.Unix()), s.serial+1)
-	t, err := version{serial: serial, ring: s.ring}.compile(old.conf)
+	t, err := version{ring: s.ring}.compile(old.conf)
 	if err != nil {
 		s.log.Error("signing anew", "err", err) // it compiled before
 		return
 	}
-	t.made = now
-	s.serial = serial
-	s.table.Store(t)
+	t.made, t.keys, t.bad = time.Now(), old.keys, old.bad
+	s.adopt(t)
 }
 
 // keepKeys moves keys on as time goes by, until ctx is done.
@@ -198,8 +195,12 @@ func (s *Server) Zones() []ZoneInfo {
 // outside is the moment as others than a device see it: secondaries, exports.
 // They get what the LAN gets.
 func (s *Server) outside() *moment {
-	t := s.table.Load()
-	return &moment{table: t, who: t.conf.asker(t.conf.LAN.Masked().Addr(), t.conf.LAN.Addr()), snap: s.snapshot(), do: true}
+	t, _ := s.present()
+	return t.outside()
+}
+
+func (t *table) outside() *moment {
+	return &moment{table: t, who: t.conf.asker(t.conf.LAN.Masked().Addr(), t.conf.LAN.Addr()), snap: t.snap, do: true}
 }
 
 // dump returns all records of z at a moment in the order of the zone, the SOA

@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/core/names"
+	"pic/dnssrv/transfer"
 )
 
 // A Source is where a record of the cell's zones comes from.
@@ -20,6 +21,8 @@ const (
 	Reservation Source = "reservation" // a device with an address for good
 	Lease       Source = "lease"       // a device with an address for now
 	Link        Source = "link"        // told by another cell
+	Updated     Source = "update"      // put there by a program (RFC 2136)
+	Transferred Source = "primary"     // of a zone that others are the primaries of
 )
 
 // A table is all that the cell answers for. It is made of a Config by compile
@@ -31,13 +34,19 @@ type table struct {
 	elsewhere map[name]bool         // names of the cell outside of its zones
 	routes    []route               // who is asked about all else
 	care      care
-	outside   map[name]bool // domains that others are asked about, wherever they are
+	abroad    map[name]bool // domains that others are asked about, wherever they are
 	entries   []Entry
 	home      string // the name of the cell's own addresses, with the last dot
 	made      time.Time
 
 	rate      int // queries of one client in a second; 0: no limit
 	responses int // equal answers in a second to a network beyond LAN and VPN; 0: no limit
+
+	base  map[name]*zone    // zones as the document has them
+	snap  *names.Snapshot   // that the serials of zones count in
+	peers map[name]*peering // of zones that others have a part in
+	keys  transfer.Keys
+	bad   map[string]error // keys that cannot be used
 }
 
 // zone returns the zone that answers a question for typ of n, nil if none does.
@@ -56,7 +65,7 @@ func (t *table) zone(n name, typ uint16) *zone {
 // above returns the zone with the longest apex at or above n.
 func (t *table) above(n name) *zone {
 	for ; ; n = n.parent() {
-		if t.outside[n] {
+		if t.abroad[n] {
 			return nil
 		}
 		if z := t.zones[n]; z != nil || n == root {

@@ -91,9 +91,9 @@ func (b *builder) link(l Linked) {
 // holes makes place for the domains that others are asked about within those
 // that are special, and within the cell's own.
 func (b *builder) holes() {
-	b.outside = map[name]bool{}
+	b.abroad = map[name]bool{}
 	for _, r := range b.routes[1:] {
-		b.outside[r.domain] = true
+		b.abroad[r.domain] = true
 	}
 }
 

@@ -198,6 +198,9 @@ func (o *opt) additional(b []byte, off, authority, additional int) error {
 		if !ok {
 			return errFormat
 		}
+		if rr.typ == dns.TypeTSIG && i == authority+additional-1 && additional > 0 {
+			o.signed = true
+		}
 		if rr.typ == dns.TypeOPT {
 			// One, in the additional section, of the root (RFC 6891 §6.1.1).
 			if i < authority || o.edns || b[off] != 0 {

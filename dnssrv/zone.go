@@ -22,6 +22,9 @@ type zone struct {
 	glue   []name                // of hosts at and below delegations, in the same order
 	others *presigned            // how others signed it; nil: they did not
 	chain  atomic.Pointer[chain] // sorted and what was found out, as last needed
+
+	absent bool   // others are its primaries, and have not told it yet, or too long ago
+	sum    uint64 // of what it holds; see keeper
 }
 
 // A node is a name of a zone. Without data it is an empty non-terminal.
@@ -30,6 +33,8 @@ type node struct {
 	tunnel map[uint16][]dns.RR // replaces sets for those who ask from the VPN
 	cell   bool                // A and AAAA are the cell's own, by who asks
 	ddr    bool                // SVCB tells the cell's encrypted resolvers, by who asks
+
+	dynamic map[uint16][]dns.RR // those of sets that updates put there
 }
 
 func (n *node) empty() bool { return len(n.sets) == 0 && len(n.tunnel) == 0 && !n.cell && !n.ddr }
@@ -65,6 +70,9 @@ func star(n name) name { return "\x01*" + n }
 // find answers the question for typ of n, which is z.apex or below it, at a
 // moment.
 func (z *zone) find(m *moment, n name, typ uint16) outcome {
+	if z.absent {
+		return outcome{rcode: dns.RcodeServerFailure}
+	}
 	switch at, what := z.above(n, typ); what {
 	case dns.TypeNS:
 		return z.referral(m, at)

@@ -403,8 +403,8 @@ func FuzzReverseNamesAreInverse(f *testing.F) {
 }
 
 func TestRecordsTellWhereTheyAreFrom(t *testing.T) {
-	var s Server
-	s.names = func() *names.Snapshot { return found(t) }
+	snap := found(t)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Names: func() *names.Snapshot { return snap }})
 	s.table.Store(compiled(t, oak()))
 	got := map[string]Source{}
 	for _, e := range s.Records() {

@@ -5,6 +5,9 @@ set -eu
 # command package
 need='
 dig bind9-dnsutils
+named bind9
+nsd nsd
+knotd knot
 dnssec-verify bind9-utils
 ldns-verify-zone ldnsutils
 kdig knot-dnsutils
