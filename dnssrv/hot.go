@@ -253,6 +253,9 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 		w.ttls, w.until = nil, time.Now().Add(zoneLife)
 	case viaBlocked, viaRewritten:
 		w.ttls, w.until = nil, time.Now().Add(blockedTTL*time.Second)
+		if end := r.born.Add(r.life); !r.born.IsZero() && end.Before(w.until) {
+			w.until = end // by where an answer leads, so for as long as that does
+		}
 	default:
 		w.born, w.until, w.aged = r.born, r.born.Add(r.life), uint32(r.age/time.Second)
 		w.wake = w.until.Add(-r.life / wakeShare)
