@@ -50,6 +50,7 @@ func (v version) compile(c Config) (*table, error) {
 		b.build()
 	}
 	b.upstreams(c)
+	b.trusted(c)
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}

@@ -121,13 +121,14 @@ func (s *Server) Facts() []service.Fact {
 		{Name: "queries", Value: fmt.Sprint(st.UDP + st.TCP)},
 		{Name: "from cache", Value: fmt.Sprint(st.Cached)},
 		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
+		s.trust.fact(),
 		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
 	}
 }
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems())
+	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.trust.problems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {

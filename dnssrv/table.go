@@ -31,6 +31,7 @@ type table struct {
 	elsewhere map[name]bool         // names of the cell outside of its zones
 	routes    []route               // who is asked about all else
 	care      care
+	anchors   []*dns.DS     // of the document
 	outside   map[name]bool // domains that others are asked about, wherever they are
 	entries   []Entry
 	home      string // the name of the cell's own addresses, with the last dot

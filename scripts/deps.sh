@@ -6,6 +6,7 @@ set -eu
 need='
 dig bind9-dnsutils
 dnssec-verify bind9-utils
+named bind9
 ldns-verify-zone ldnsutils
 kdig knot-dnsutils
 unbound unbound
