@@ -51,6 +51,7 @@ func (v version) compile(c Config) (*table, error) {
 	}
 	b.upstreams(c)
 	b.peers = c.peerings()
+	b.trusted(c)
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}

@@ -32,9 +32,12 @@
 //   - A change of zones touches no socket and fails no query. Whole answers are
 //     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
 //     zones, names found out and upstreams that it was made of.
+//   - Answers of upstreams are checked by DNSSEC (see package validate) as long as
+//     the upstreams pass signatures on, or always if the document says so: AD
+//     tells who asks for it (RFC 6840 §5.7, 5.8), what is forged or broken is
+//     SERVFAIL with its reason, and CD gets it all the same.
 //
-// It does not validate DNSSEC (AD is never set, DO and CD are passed on),
-// transfer or update zones, recurse from the root or filter. A delegation in a
+// It does not recurse from the root. A delegation in a
 // zone of the document is answered by referral and not followed. It takes no
 // early data (0-RTT).
 package dnssrv

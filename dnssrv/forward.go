@@ -34,6 +34,8 @@ type forwarder struct {
 	// judge checks an answer, asked for with DO and CD, by its signatures; nil:
 	// nobody does. It may call fetch.
 	judge func(context.Context, question, *dns.Msg) verdict
+	// judges reports whether the answers of a group are to be judged.
+	judges func(context.Context, *group) bool
 	// dial connects through the VPN; nil: there is none.
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	options upstream.Options // of those that are not in the VPN

@@ -84,6 +84,9 @@ func message(q *query, r reply, limit int) []byte {
 	if r.aa {
 		flags |= flagAA
 	}
+	if r.secure && !r.stale && q.flags&flagCD == 0 && (q.flags&flagAD != 0 || q.edns && q.do) {
+		flags |= flagAD // RFC 6840 §5.7, 5.8
+	}
 	if len(b)+len(opt) > limit {
 		b = b[:headerLen+len(q.raw)]
 		counts = [3]uint16{}

@@ -129,13 +129,14 @@ func (s *Server) Facts() []service.Fact {
 		{Name: "blocked", Value: fmt.Sprint(st.Blocked)},
 		{Name: "names in lists", Value: fmt.Sprint(s.BlockedNames())},
 		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
+		s.trust.fact(),
 		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
 	}
 }
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems())
+	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems(), s.trust.problems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {

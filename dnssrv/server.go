@@ -46,6 +46,7 @@ type Server struct {
 	table   atomic.Pointer[table]
 	hot     atomic.Pointer[hot]
 	forward *forwarder
+	trust   *trust
 	filter  *policy.Engine
 	beyond  resolver // forward, unless somebody puts another in its place
 	keys    *sign.Keys
@@ -102,6 +103,7 @@ func New(o Options) *Server {
 	s.rate, s.answers = newLimiter(), newLimiter()
 	s.diary = newQueries(o)
 	s.forward.dial = o.Dial
+	s.trust = newTrust(s.forward, s.Flush)
 	s.waiting.by = map[addr]int{}
 	s.conns, s.secure = newConns(), newConns()
 	s.talks.over = map[*quic.Conn]net.PacketConn{}
@@ -163,6 +165,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.adopt(t)
 	s.wakeKeeper()
 	s.forward.follow(t.routes, t.care)
+	s.trust.follow(c.DNS.Validate, t.anchors)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
 	s.part(c.TLS)
 	swap.Commit()
@@ -232,6 +235,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-tick.C:
 			s.forward.probe(ctx)
+			s.trust.watch(ctx)
 		}
 	}
 	kept()
@@ -256,6 +260,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Flush forgets all answers of upstream resolvers.
 func (s *Server) Flush() {
 	s.forward.flush()
+	s.trust.flush()
 	s.hot.Store(nil)
 	s.log.Info("cache flushed")
 }

@@ -35,6 +35,7 @@ type table struct {
 	routes    []route               // who is asked about all else
 	care      care
 	abroad    map[name]bool // domains that others are asked about, wherever they are
+	anchors   []*dns.DS     // of the document
 	entries   []Entry
 	home      string // the name of the cell's own addresses, with the last dot
 	made      time.Time

@@ -84,6 +84,9 @@ type Options struct {
 	Unsigned []string
 	// Now tells the time; nil is time.Now.
 	Now func() time.Time
+	// Credible is the earliest time that a clock may show. While it shows an
+	// earlier one, the dates of signatures do not count.
+	Credible time.Time
 }
 
 // A Validator judges answers. Use [New]. Its methods may be called from any
@@ -93,6 +96,7 @@ type Validator struct {
 	now      func() time.Time
 	anchors  map[name][]*dns.DS
 	unsigned map[name]bool
+	credible time.Time
 	cuts     *cuts
 	slots    chan struct{} // one is taken while a signature is checked
 
@@ -104,7 +108,7 @@ type Validator struct {
 // zones; see [Root].
 func New(anchors []*dns.DS, fetch Fetch, o Options) *Validator {
 	v := &Validator{
-		fetch: fetch, now: o.Now, anchors: map[name][]*dns.DS{}, unsigned: map[name]bool{},
+		fetch: fetch, now: o.Now, anchors: map[name][]*dns.DS{}, unsigned: map[name]bool{}, credible: o.Credible,
 		cuts: newCuts(), slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if v.now == nil {

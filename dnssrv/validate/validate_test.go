@@ -388,6 +388,17 @@ func TestTheEndOfTimeIsNoVerdict(t *testing.T) {
 	}
 }
 
+func TestAClockThatCannotBeRightCountsNot(t *testing.T) {
+	l := newLab(t)
+	was := time.Date(1970, 1, 1, 0, 1, 0, 0, time.UTC)
+	for credible, want := range map[time.Time]string{{}: "bogus 8", time.Now().Add(-time.Hour): "secure"} {
+		l.Validator = New(l.Root.DS(), l.Fetch, Options{Now: func() time.Time { return was }, Credible: credible})
+		if r, m := l.look(t, "www.zone.test.", dns.TypeA); told(r) != want || m.Answer[0].Header().Ttl != 300 {
+			t.Errorf("credible from %v: %+v", credible, r)
+		}
+	}
+}
+
 func TestAnchorsAreRead(t *testing.T) {
 	for s, ok := range map[string]bool{
 		". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D":       true,

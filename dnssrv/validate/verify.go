@@ -69,7 +69,7 @@ func (j *job) verify(s *set, z *zone) *fault {
 				return f
 			}
 			if ok {
-				s.accept(sig, z, owner, j.now)
+				j.accept(s, sig, z, owner)
 				return nil
 			}
 			why = graver(why, &fault{code: dns.ExtendedErrorCodeDNSBogus, text: "the signature of " + s.about() + " is wrong"})
@@ -94,7 +94,7 @@ func (s *set) signedAs(sig *dns.RRSIG, z *zone) (name, *fault) {
 }
 
 // accept notes that sig is good.
-func (s *set) accept(sig *dns.RRSIG, z *zone, owner name, now time.Time) {
+func (j *job) accept(s *set, sig *dns.RRSIG, z *zone, owner name) {
 	s.zone = z
 	if owner != s.owner {
 		s.from = owner.parent()
@@ -103,13 +103,18 @@ func (s *set) accept(sig *dns.RRSIG, z *zone, owner name, now time.Time) {
 	for _, rr := range s.rrs {
 		s.ttl = min(s.ttl, rr.Header().Ttl)
 	}
-	left := int32(sig.Expiration - uint32(now.Unix()))
-	s.ttl = min(s.ttl, uint32(max(left, 60))) // the skew bears a little more
+	if !j.now.Before(j.v.credible) {
+		left := int32(sig.Expiration - uint32(j.now.Unix()))
+		s.ttl = min(s.ttl, uint32(max(left, 60))) // the skew bears a little more
+	}
 }
 
 // timely reports what is wrong with the dates of sig (RFC 4034 §3.1.5), in
 // serial arithmetic.
 func (j *job) timely(s *set, sig *dns.RRSIG) *fault {
+	if j.now.Before(j.v.credible) {
+		return nil
+	}
 	now := uint32(j.now.Unix())
 	life := time.Duration(int32(sig.Expiration-sig.Inception)) * time.Second
 	skew := int32(min(max(life/10, minSkew), maxSkew) / time.Second)

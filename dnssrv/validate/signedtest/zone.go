@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,21 +36,36 @@ type Key struct {
 	Signer crypto.Signer
 }
 
-// NewKey makes a key of the algorithm.
+// NewKey makes a key of the algorithm. All keys of RSA are the same one, since it
+// takes long to make.
 func NewKey(t testing.TB, apex string, alg uint8) Key {
 	t.Helper()
-	bits := map[uint8]int{
-		dns.RSASHA1: 1024, dns.RSASHA256: 1024, dns.RSASHA512: 1024, dns.ECDSAP256SHA256: 256, dns.ECDSAP384SHA384: 384, dns.ED25519: 256,
-	}[alg]
-	k := &dns.DNSKEY{
-		Hdr:   dns.RR_Header{Name: apex, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 3600},
-		Flags: 257, Protocol: 3, Algorithm: alg,
+	k := Key{DNSKEY: &dns.DNSKEY{Flags: 257, Protocol: 3, Algorithm: alg}}
+	switch alg {
+	case dns.RSASHA256, dns.RSASHA512:
+		one := *rsaKey().DNSKEY
+		one.Algorithm = alg
+		k = Key{&one, rsaKey().Signer}
+	case dns.ECDSAP384SHA384:
+		k.Signer = generate(k.DNSKEY, 384)
+	default:
+		k.Signer = generate(k.DNSKEY, 256)
 	}
+	k.Hdr = dns.RR_Header{Name: apex, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 3600}
+	return k
+}
+
+var rsaKey = sync.OnceValue(func() Key {
+	k := &dns.DNSKEY{Flags: 257, Protocol: 3, Algorithm: dns.RSASHA256}
+	return Key{k, generate(k, 1024)}
+})
+
+func generate(k *dns.DNSKEY, bits int) crypto.Signer {
 	priv, err := k.Generate(bits)
 	if err != nil {
-		t.Fatal(err)
+		panic(fmt.Sprint("making a key: ", err))
 	}
-	return Key{k, priv.(crypto.Signer)}
+	return priv.(crypto.Signer)
 }
 
 // NewZone makes a zone with one key, a SOA and the records, which are in
