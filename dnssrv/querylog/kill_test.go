@@ -54,15 +54,19 @@ func TestKillLeavesASoundLog(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(30+rand.IntN(120))*time.Millisecond, func() { cmd.Process.Kill() })
 		pid := strconv.Itoa(cmd.Process.Pid)
+		enough := 500 * (1 + rand.IntN(40))
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "ack ")); err == nil {
-				acked[pid] = n
+			n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "ack "))
+			if err != nil {
+				continue
+			}
+			if acked[pid] = n; n >= enough {
+				time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) // somewhere in what it does next
+				cmd.Process.Kill()
 			}
 		}
 		cmd.Wait() // killed: an error that says nothing new
-		timer.Stop()
 	}
 	l := open(t, dir, on())
 	found := map[string]int{}
@@ -82,9 +86,6 @@ func TestKillLeavesASoundLog(t *testing.T) {
 		if q.Before = p.Next; p.Next == 0 {
 			break
 		}
-	}
-	if len(acked) < 4 {
-		t.Errorf("only %d processes wrote anything", len(acked))
 	}
 	for pid, n := range acked {
 		if found[pid] < n {
