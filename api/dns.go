@@ -11,6 +11,7 @@ import (
 	"pic/core/config"
 	"pic/dnssrv"
 	"pic/dnssrv/policy"
+	"pic/dnssrv/querylog"
 )
 
 // DNS is the resolver.
@@ -19,6 +20,11 @@ type DNS interface {
 	Records() []dnssrv.Entry
 	Lookup(ctx context.Context, name, typ string, from netip.Addr) (dnssrv.Result, error)
 	Flush()
+
+	Queries(ctx context.Context, f dnssrv.QueryFilter) (querylog.Page, error)
+	Tail(ctx context.Context) <-chan querylog.Record // until ctx ends
+	Asked(back time.Duration) querylog.Stats
+	Devices() map[netip.Addr]string // names by address
 
 	Lists() []policy.ListStatus
 	RefreshList(ctx context.Context, name string) error
@@ -37,6 +43,7 @@ func (a *API) dnsRoutes() {
 	route(a, Viewers, "GET /api/dns/records", "All that the cell answers with", a.dnsRecords)
 	route(a, Viewers, "GET /api/dns/lookup", "What a device would be told", a.dnsLookup)
 	route(a, Admins, "POST /api/dns/flush", "Forget all answers of upstream resolvers", a.dnsFlush)
+	a.queryRoutes()
 	a.filterRoutes()
 	a.zoneRoutes()
 }
@@ -80,14 +87,22 @@ func (a *API) dnsRecords(context.Context, *struct{}) (*body[[]wire.DNSRecord], e
 }
 
 type dnsLookupInput struct {
-	Name string `query:"name" required:"true" minLength:"1" maxLength:"254" example:"home.oak.home.arpa"`
-	Type string `query:"type" default:"A" maxLength:"16" example:"AAAA"`
+	Name   string `query:"name" required:"true" minLength:"1" maxLength:"254" example:"home.oak.home.arpa"`
+	Type   string `query:"type" default:"A" maxLength:"16" example:"AAAA"`
+	Client string `query:"client" maxLength:"64" example:"192.168.1.117" doc:"The address of the device that asks; absent: the caller's"`
 }
 
 func (a *API) dnsLookup(ctx context.Context, in *dnsLookupInput) (*body[wire.DNSAnswer], error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	r, err := a.DNS.Lookup(ctx, in.Name, strings.ToUpper(in.Type), callerOf(ctx).from)
+	from := callerOf(ctx).from
+	if in.Client != "" {
+		var err error
+		if from, err = netip.ParseAddr(in.Client); err != nil {
+			return nil, wrong("client", "must be the address of a device, such as 192.168.1.117")
+		}
+	}
+	r, err := a.DNS.Lookup(ctx, in.Name, strings.ToUpper(in.Type), from)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"pic/api/wire"
+	"pic/dnssrv/querylog"
 )
 
 const (
@@ -57,8 +59,8 @@ func (s *streams) enter(user string) (leave func(), ok bool) {
 
 func (a *API) eventRoutes() {
 	route(a, SignedIn, "GET /api/events", "What happens, as it happens (server-sent events)", a.eventStream,
-		answers("text/event-stream", "Messages of the types event (an Event), log (a Line), status (a Pulse) and traffic (a Traffic). "+
-			"Their ids resume the stream by Last-Event-ID. The role user gets status only."))
+		answers("text/event-stream", "Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic) and, only where "+
+			"asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only."))
 	// No body has these types, so they would be missing from the OpenAPI.
 	for _, t := range []reflect.Type{reflect.TypeFor[wire.Pulse](), reflect.TypeFor[wire.Traffic]()} {
 		a.huma.OpenAPI().Components.Schemas.Schema(t, true, "")
@@ -68,11 +70,11 @@ func (a *API) eventRoutes() {
 type eventQuery struct {
 	LastEventID string   `header:"Last-Event-ID" maxLength:"64"`
 	Since       string   `query:"since" maxLength:"64" doc:"Like Last-Event-ID, for the first request of a page"`
-	Types       []string `query:"types" maxItems:"8" doc:"Only these of event, log, status, traffic"`
+	Types       []string `query:"types" maxItems:"8" doc:"Only these of event, log, status, traffic, dns"`
 }
 
 // kinds are the types of messages.
-func kinds() []string { return []string{"event", "log", "status", "traffic"} }
+func kinds() []string { return []string{"event", "log", "status", "traffic", "dns"} }
 
 func (a *API) eventStream(ctx context.Context, in *eventQuery) (*huma.StreamResponse, error) {
 	for _, t := range in.Types {
@@ -88,7 +90,8 @@ func (a *API) eventStream(ctx context.Context, in *eventQuery) (*huma.StreamResp
 		return nil, p
 	}
 	wants := func(t string) bool {
-		return (len(in.Types) == 0 || slices.Contains(in.Types, t)) && (t == "status" || c.viewer())
+		named := slices.Contains(in.Types, t) || len(in.Types) == 0 && t != "dns"
+		return named && (t == "status" || c.viewer())
 	}
 	s := stream{api: a, caller: c, wants: wants, events: a.Events.LastID(), lines: a.Lines.LastID()}
 	s.resume(in.LastEventID, in.Since)
@@ -112,6 +115,10 @@ type stream struct {
 	events, lines int64 // ids of what was sent last
 	last          string
 	checked       time.Time
+
+	queries <-chan querylog.Record
+	told    int                   // queries since the last look
+	devices map[netip.Addr]string // as of then; nil: not looked up
 }
 
 // resume sets where to go on from the id of the last message seen.
@@ -140,6 +147,9 @@ func (s *stream) run(ctx context.Context) {
 	if s.wants("log") {
 		lines = s.api.Lines.Subscribe(ctx, s.lines)
 	}
+	if s.wants("dns") {
+		s.queries = s.api.DNS.Tail(ctx)
+	}
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
@@ -167,12 +177,35 @@ func (s *stream) run(ctx context.Context) {
 			}
 			s.lines = l.ID
 			ok = s.send("log", l)
+		case q, open := <-s.queries:
+			if !open {
+				return
+			}
+			ok = s.query(&q)
 		case <-look.C:
+			s.told, s.devices = 0, nil
 			ok = s.status() && s.traffic()
 		case <-beat.C:
 			ok = s.valid() && s.write(": still here\n\n")
 		}
 	}
+}
+
+// maxTold is how many queries are told between two looks: more than a person can
+// read, and no more than a page can show.
+const maxTold = 400
+
+func (s *stream) query(q *querylog.Record) bool {
+	if s.told++; s.told > maxTold {
+		return true
+	}
+	if q.Device == "" && q.Client.IsSingleIP() {
+		if s.devices == nil {
+			s.devices = s.api.DNS.Devices()
+		}
+		q.Device = s.devices[q.Client.Addr()]
+	}
+	return s.send("dns", asked(q))
 }
 
 // status sends the state of the cell where it is not what was sent last.

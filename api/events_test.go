@@ -42,6 +42,17 @@ type heard struct{ id, kind, data string }
 // next returns the next message of a kind; ok is false at the end of the stream.
 func (e *ear) next(kind string) (m heard, ok bool) {
 	e.t.Helper()
+	return e.until(func(m heard) bool { return m.kind == kind })
+}
+
+// any returns the next message of whatever kind.
+func (e *ear) any() (m heard, ok bool) {
+	e.t.Helper()
+	return e.until(func(m heard) bool { return m.kind != "" })
+}
+
+func (e *ear) until(wanted func(heard) bool) (m heard, ok bool) {
+	e.t.Helper()
 	deadline := time.AfterFunc(20*time.Second, func() { e.resp.Body.Close() })
 	defer deadline.Stop()
 	for e.lines.Scan() {
@@ -54,7 +65,7 @@ func (e *ear) next(kind string) (m heard, ok bool) {
 		case "data":
 			m.data = value
 		case "":
-			if m.kind == kind {
+			if wanted(m) {
 				return m, true
 			}
 			m = heard{id: m.id}

@@ -145,6 +145,13 @@ func newDNS(t *testing.T, dir string, doc *config.Document) someDNS {
 	c := dnssrv.From(doc)
 	c.Sockets, c.TLS = nil, nil // it need not be asked
 	must(t, s.Apply(t.Context(), c))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-done)
+	})
 	return someDNS{s}
 }
 

@@ -223,7 +223,7 @@ func join(r reply, next question, got reply) reply {
 		return failure(edeInvalid)
 	}
 	return reply{
-		rcode: got.rcode, aa: r.aa, ede: got.ede, via: got.via,
+		rcode: got.rcode, aa: r.aa, ede: got.ede, via: got.via, stale: got.stale, upstream: got.upstream,
 		answer: append(r.answer[:len(r.answer):len(r.answer)], m.Answer...), ns: append(r.ns[:len(r.ns):len(r.ns)], m.Ns...),
 	}
 }

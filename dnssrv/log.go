@@ -15,6 +15,7 @@ import (
 	"pic/core/service"
 	"pic/dnssrv/policy"
 	"pic/dnssrv/querylog"
+	"pic/dnssrv/upstream"
 )
 
 func newQueries(o Options) *querylog.Log {
@@ -50,8 +51,11 @@ func account(q *query, r *reply, out []byte) *querylog.Told {
 		return nil
 	}
 	t := &querylog.Told{
-		Name: bare(q.name), Type: q.typ, Rcode: uint16(r.rcode), Source: sourceOf(r.via), Verdict: verdictOf(r),
+		Name: bare(q.name), Type: q.typ, Rcode: uint16(r.rcode), Source: sourceOf(r), Verdict: verdictOf(r), Secure: r.secure,
 		Answer: inShort(out, headerLen+len(q.raw)),
+	}
+	if r.upstream != (upstream.Address{}) {
+		t.Upstream = r.upstream.String()
 	}
 	if r.ede != nil {
 		t.Reason = inWords(r.ede)
@@ -62,8 +66,18 @@ func account(q *query, r *reply, out []byte) *querylog.Told {
 	return t
 }
 
-func sourceOf(v via) querylog.Source {
-	return [...]querylog.Source{querylog.Zone, querylog.Cache, querylog.Upstream, querylog.Policy, querylog.Policy}[v]
+func sourceOf(r *reply) querylog.Source {
+	switch {
+	case r.via == viaBlocked || r.via == viaRewritten:
+		return querylog.Policy
+	case r.stale:
+		return querylog.Stale
+	case r.via == viaCache:
+		return querylog.Cache
+	case r.via == viaUpstream:
+		return querylog.Upstream
+	}
+	return querylog.Zone
 }
 
 func verdictOf(r *reply) querylog.Verdict {

@@ -2,7 +2,6 @@ package querylog
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -32,7 +31,7 @@ func TestLogUntilKilled(t *testing.T) {
 		for i := range 500 {
 			r.Add(&Entry{Told: &Told{Name: fmt.Sprintf("%d.%d.%d.test", i, n, pid), Answer: strings.Repeat("x", n%400)}})
 		}
-		if _, err := l.Search(context.Background(), Query{Limit: 1}); err != nil { // it is written now
+		if err := l.sync(nil); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Printf("ack %d\n", 500*(n+1))
@@ -54,15 +53,18 @@ func TestKillLeavesASoundLog(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(30+rand.IntN(120))*time.Millisecond, func() { cmd.Process.Kill() })
 		pid := strconv.Itoa(cmd.Process.Pid)
+		enough := 500 * (1 + rand.IntN(20))
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "ack ")); err == nil {
-				acked[pid] = n
+			n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "ack "))
+			if err != nil {
+				continue
+			}
+			if acked[pid] = n; n >= enough {
+				cmd.Process.Kill() // somewhere in what it does next
 			}
 		}
 		cmd.Wait() // killed: an error that says nothing new
-		timer.Stop()
 	}
 	l := open(t, dir, on())
 	found := map[string]int{}
@@ -82,9 +84,6 @@ func TestKillLeavesASoundLog(t *testing.T) {
 		if q.Before = p.Next; p.Next == 0 {
 			break
 		}
-	}
-	if len(acked) < 4 {
-		t.Errorf("only %d processes wrote anything", len(acked))
 	}
 	for pid, n := range acked {
 		if found[pid] < n {

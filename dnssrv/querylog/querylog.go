@@ -111,7 +111,7 @@ type Told struct {
 
 	List, Rule string // what decided
 	Reason     string // why it failed or was blocked
-	Upstream   string // who answered
+	Upstream   string // who answered, be it earlier
 	Answer     string // the first records, in short
 }
 

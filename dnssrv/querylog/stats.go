@@ -172,7 +172,9 @@ func (s *stats) rank(t *tally, now time.Time) {
 		for i, told := range t.told {
 			n := t.toldN[i]
 			p.Names.add(told.Name, n)
-			p.Upstreams.add(told.Upstream, n)
+			if told.Source == Upstream {
+				p.Upstreams.add(told.Upstream, n)
+			}
 			if told.Verdict == Blocked {
 				p.Blocked.add(told.Name, n)
 				p.Lists.add(told.List, n)
@@ -198,7 +200,7 @@ type Stats struct {
 	Names        []Count
 	BlockedNames []Count
 	Lists        []Count // by the list that blocked
-	Upstreams    []Count
+	Upstreams    []Count // that were asked
 
 	Latency []Bucket
 	Series  []Point // in equal steps, the oldest first; the last is under way

@@ -48,7 +48,7 @@ func TestCountsAreByTime(t *testing.T) {
 				e = entry("192.168.1.2", "ads.test", Blocked)
 				e.Told.List = "ads"
 			}
-			e.Took, e.Told.Upstream = 3*time.Millisecond, "9.9.9.9"
+			e.Took, e.Told.Upstream, e.Told.Source = 3*time.Millisecond, "9.9.9.9", Upstream
 			l.Add(e)
 			time.Sleep(time.Hour)
 		}
