@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,7 +197,7 @@ func (m *moment) resolve(q *query) (r reply, last name, ok bool) {
 			}
 		}
 		r.rcode, r.extra = o.rcode, o.extra
-		r.ns = append(r.ns[:len(r.ns):len(r.ns)], o.ns...) // those of aliases are proofs of wildcards
+		r.ns = union(r.ns, o.ns) // those of aliases are proofs of wildcards
 		r.answer = append(r.answer, o.answer...)
 		if o.further == "" {
 			m.accompany(&r)
@@ -211,6 +212,17 @@ func (m *moment) resolve(q *query) (r reply, last name, ok bool) {
 		seen = append(seen, at)
 	}
 	return r, at, true
+}
+
+// union returns the records of a and those of b that a has not got.
+func union(a, b []dns.RR) []dns.RR {
+	out := a[:len(a):len(a)]
+	for _, rr := range b {
+		if !slices.ContainsFunc(a, func(have dns.RR) bool { return dns.IsDuplicate(have, rr) }) {
+			out = append(out, rr)
+		}
+	}
+	return out
 }
 
 // join puts the answer to next behind the aliases of r.

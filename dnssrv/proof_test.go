@@ -1,6 +1,7 @@
 package dnssrv
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"pic/core/config"
 	"pic/core/names"
 	"pic/dnssrv/sign"
+	"pic/dnssrv/validate"
 )
 
 // randomZone is a document whose cell has a zone of random records, and names
@@ -155,8 +157,60 @@ func FuzzProofs(f *testing.F) {
 				}
 			}
 			checkProof(t, z, got, p, n, typ, at)
+			judge(t, m, ring, n, typ, at)
 		}
 	})
+}
+
+// judge lets our own validator, which knows nothing of how we sign, have its say.
+func judge(t *testing.T, m *moment, ring *sign.Ring, n name, typ uint16, at string) {
+	t.Helper()
+	asked := func(n name, typ uint16) (*dns.Msg, error) {
+		var out dns.Msg
+		q, err := parse(question2wire(question{name: n, typ: typ, do: true}, true))
+		if err != nil {
+			return nil, err
+		}
+		r, _, ok := m.resolve(&q)
+		if !ok {
+			r = reply{rcode: dns.RcodeRefused}
+		}
+		return &out, out.Unpack(message(&q, r, maxSize))
+	}
+	fetch := func(_ context.Context, qname string, typ uint16) (*dns.Msg, error) {
+		return asked(mustName(qname), typ)
+	}
+	ds := ring.DS()[0].(*dns.DS)
+	msg, err := asked(n, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !msg.Authoritative || n == mustName(ring.Zone()) && typ == dns.TypeDS {
+		return // a referral, which no resolver would hand on, or what is above the anchor
+	}
+	if slices.ContainsFunc(msg.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeNS }) {
+		return // aliases that lead to a referral
+	}
+	if typ == dns.TypeCNAME && msg.Answer != nil && msg.Answer[0].Header().Rrtype == dns.TypeDNAME {
+		return // an alias that is made of a DNAME has no signature of its own
+	}
+	aliases := 0
+	for _, rr := range msg.Answer {
+		c, ok := rr.(*dns.CNAME)
+		if !ok {
+			continue
+		}
+		aliases++
+		if aliases == maxAliases || slices.ContainsFunc(msg.Answer, func(rr dns.RR) bool {
+			return rr.Header().Rrtype == dns.TypeCNAME && dns.CanonicalName(rr.Header().Name) == dns.CanonicalName(c.Target)
+		}) && typ != dns.TypeCNAME && strings.HasSuffix(lined(msg.Answer), "CNAME\t"+c.Target+"\n") {
+			return // a loop, which is told as it is and leads nobody anywhere
+		}
+	}
+	got := validate.New([]*dns.DS{ds}, fetch, validate.Options{}).Validate(t.Context(), msg.Question[0], msg)
+	if got.State != validate.Secure {
+		t.Fatalf("the validator finds it %v (%s): %v\n%s", got.State, got.Text, msg, at)
+	}
 }
 
 // checkProof checks that the NSEC records say what the answer says.
