@@ -29,12 +29,16 @@
 //     padded (RFC 8467), and only there. What is encrypted has its own limits, so
 //     that handshakes keep nobody from plain DNS. Devices that trust the cell's
 //     root find the encrypted ways by themselves (RFC 9461, RFC 9462).
+//   - What the household does not want is not answered, by lists, rules, services
+//     and schedules for each client, nor where a CNAME or an HTTPS record leads to
+//     it; the answer says which list and rule (RFC 8914). See package policy. The
+//     cell's own and special names are never blocked.
 //   - A change of zones touches no socket and fails no query. Whole answers are
 //     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
 //     zones, names found out and upstreams that it was made of.
 //
 // It does not validate DNSSEC (AD is never set, DO and CD are passed on),
-// transfer or update zones, recurse from the root or filter. A delegation in a
+// transfer or update zones, or recurse from the root. A delegation in a
 // zone of the document is answered by referral and not followed. It takes no
 // early data (0-RTT).
 package dnssrv
