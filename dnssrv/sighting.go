@@ -151,4 +151,4 @@ func (g *sighting) recognise(h *hot, c client, now time.Time) {
 
 // still reports whether c is who it was taken for, so that an answer made for him
 // since is one for all who are.
-func (g *sighting) still(c client) bool { return g.hot != nil && g.hot.audience(c) == g.who }
+func (g *sighting) still(c client) bool { return g.hot != nil && g.hot.identify(c).who == g.who }
