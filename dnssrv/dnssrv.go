@@ -13,10 +13,16 @@
 //     who asks and with the names found out by then. See package sign for keys.
 //   - The cell's service names resolve by who asks: the host itself gets the
 //     loopback address, the VPN the cell's VPN address, the LAN its LAN address.
-//   - All other names are forwarded, over UDP and where that is too small TCP,
-//     to the quickest healthy upstream; equal questions travel once, answers are
-//     kept for their TTL in bounded memory. What no upstream answers is SERVFAIL
-//     with a reason (RFC 8914) within two seconds.
+//   - Zones are shared with other name servers by AXFR, IXFR and NOTIFY (RFC 5936,
+//     1995, 1996), and changed by updates (RFC 2136), by TSIG (RFC 8945). What is
+//     acknowledged is on disk. See package transfer.
+//   - All other names are forwarded over UDP, TCP, TLS, HTTPS or QUIC to the
+//     quickest healthy upstream, some domains to upstreams of their own, through
+//     the VPN alone if so said; equal questions travel once, answers are kept for
+//     their TTL in bounded memory, asked for anew shortly before it is over while
+//     they are wanted, and told for longer while no upstream answers (RFC 8767).
+//     What no upstream answers is SERVFAIL with a reason (RFC 8914) within two
+//     seconds.
 //   - Special names never leave the house: RFC 6761, 6762, 7686, 8375, 9462,
 //     9476, private reverse zones (RFC 6303). Names below test. are asked only of
 //     upstreams on this very host.
@@ -29,6 +35,10 @@
 //     padded (RFC 8467), and only there. What is encrypted has its own limits, so
 //     that handshakes keep nobody from plain DNS. Devices that trust the cell's
 //     root find the encrypted ways by themselves (RFC 9461, RFC 9462).
+//   - What the household does not want is not answered, by lists, rules, services
+//     and schedules for each client, nor where a CNAME or an HTTPS record leads to
+//     it; the answer says which list and rule (RFC 8914). See package policy. The
+//     cell's own and special names are never blocked.
 //   - A change of zones touches no socket and fails no query. Whole answers are
 //     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
 //     zones, names found out and upstreams that it was made of.
@@ -37,9 +47,8 @@
 //     tells who asks for it (RFC 6840 §5.7, 5.8), what is forged or broken is
 //     SERVFAIL with its reason, and CD gets it all the same.
 //
-// It does not recurse from the root. A delegation in a
-// zone of the document is answered by referral and not followed. It takes no
-// early data (0-RTT).
+// It does not recurse from the root: a delegation in a zone of the document is
+// answered by referral and not followed. It takes no early data (0-RTT).
 package dnssrv
 
 import (

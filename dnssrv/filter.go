@@ -198,9 +198,7 @@ func (m *moment) uncloaked(v *policy.View, q *query, next question, got, r reply
 		}
 		d := v.Decide(string(n), next.typ)
 		if d.Action == policy.Block || d.Action == policy.Rewrite && d.Target == "" && len(d.Addrs) == 0 {
-			b := m.blocked(q, &d)
-			b.born, b.life = got.born, got.life
-			return b
+			return m.blocked(q, &d)
 		}
 	}
 	return out

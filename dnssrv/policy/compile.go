@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -318,6 +317,3 @@ func (k *compiler) identity(i int, id string, users map[string]int) {
 		k.byMAC[strings.ToLower(id)] = i
 	}
 }
-
-// lower returns a label as clients are told by it.
-func lower(s string) string { return string(bytes.ToLower([]byte(s))) }

@@ -19,9 +19,10 @@
 // Rewrites and safe search ([View.Rewrite]) come before all that, but safe
 // search does not open what is blocked.
 //
-// A client is told by what it says itself (id:), by its address, by a device of
-// the VPN (peer:) or its owner (user:), by its MAC address, or by the longest
-// network that holds it, in this order. Where it is in several groups, the rules,
+// A client is told by its address, by a device of the VPN (peer:) or its owner
+// (user:), by its MAC address, by what it says itself (id:), or by the longest
+// network that holds it, in this order: what a device says counts only where it is
+// not known better, for it may say anything. Where it is in several groups, the rules,
 // services and schedules of all of them count, and the lists of any of them; of
 // rewrites those of the first. It is filtered not at all if one of them is off,
 // not logged if one is unlogged, and searches safely if one says so.

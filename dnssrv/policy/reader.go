@@ -95,8 +95,8 @@ func (r *reader) take(raw []byte) error {
 	case '!', '[', ';':
 		return nil
 	case '#':
-		if len(line) > 1 && bytes.IndexByte([]byte("#@?$%"), line[1]) >= 0 && !bytes.HasPrefix(line, []byte("# ")) && foreign(line) {
-			r.st.Foreign++
+		if len(line) > 2 && line[1] == '#' && line[2] != '#' && line[2] != ' ' {
+			r.st.Foreign++ // ##.banner
 		}
 		return nil
 	case '@', '/':
@@ -194,27 +194,33 @@ func (r *reader) adblock(line []byte) error {
 
 // fields takes a line of several words: of a hosts file, else of a zone.
 func (r *reader) fields(line []byte) error {
-	if foreign(line) {
-		r.st.Foreign++
-		return nil
-	}
-	if i := bytes.IndexByte(line, '#'); i >= 0 {
-		line = line[:i]
+	text := line
+	for _, comment := range []string{" #", "\t#"} {
+		if i := bytes.Index(text, []byte(comment)); i >= 0 {
+			text = text[:i]
+		}
 	}
 	var f [16][]byte
 	fields := f[:0]
-	for part := range bytes.FieldsSeq(line) {
+	for part := range bytes.FieldsSeq(text) {
 		fields = append(fields, part)
 	}
-	if len(fields) == 1 {
-		return r.name(fields[0], formName)
-	}
 	a, err := hostsAddr(fields[0])
-	if err != nil {
+	switch {
+	case err == nil:
+	case foreign(text):
+		r.st.Foreign++
+		return nil
+	case len(fields) == 1:
+		return r.take(bytes.TrimSpace(text))
+	default:
 		z := zoneReader{}
 		return z.record(r, line, fields)
 	}
 	for _, name := range fields[1:] {
+		if name, _, _ = bytes.Cut(name, []byte("#")); len(name) == 0 {
+			break
+		}
 		if err := r.host(line, a, name); err != nil {
 			return err
 		}

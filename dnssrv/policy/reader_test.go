@@ -69,20 +69,20 @@ func TestListsMeanWhatTheySay(t *testing.T) {
 		st   Stats // without samples
 	}{
 		"hosts": {
-			"\ufeff# Title: x\n127.0.0.1 localhost\n::1 ip6-localhost\n0.0.0.0 0.0.0.0\r\n0.0.0.0 A.test b.test # both\n:: c.test\n192.0.2.7 nas.test\n2001:db8::7 nas.test\n192.0.2.8 nas.test\n0.0.0.0 bad!name.test",
+			"\ufeff# Title: x\n127.0.0.1 localhost\n::1 ip6-localhost\n0.0.0.0 0.0.0.0\r\n0.0.0.0 A.test b.test ## both\n0.0.0.0 d.test#x y.test\n### title ###\n:: c.test\n192.0.2.7 nas.test\n2001:db8::7 nas.test\n192.0.2.8 nas.test\n0.0.0.0 bad!name.test",
 			map[string]string{
-				"a.test": "block: 0.0.0.0 a.test", "b.test": "block: 0.0.0.0 b.test", "x.a.test": "-", "c.test": "block: 0.0.0.0 c.test", "localhost": "-",
+				"a.test": "block: 0.0.0.0 a.test", "b.test": "block: 0.0.0.0 b.test", "x.a.test": "-", "c.test": "block: 0.0.0.0 c.test", "d.test": "block: 0.0.0.0 d.test", "y.test": "block: 0.0.0.0 y.test", "localhost": "-",
 				"nas.test": "rewrite 192.0.2.7 192.0.2.8: 192.0.2.7 nas.test", "nas.test AAAA": "rewrite 2001:db8::7: 192.0.2.7 nas.test", "nas.test MX": "-",
 			},
-			Stats{Rules: 6, Skipped: 1},
+			Stats{Rules: 8, Skipped: 1},
 		},
 		"names": {
-			"a.test\nB.test.\n*.star.test\n.dot.test\nbücher.test\n1.2.3.4\nword\nfour.words.of.test are none\nx..y\n",
+			"a.test\nB.test.  # note\n*.note.test ## note\n||note2.test^ # note\n*.star.test\n.dot.test\nbücher.test\n1.2.3.4\nword\nfour.words.of.test are none\nx..y\n",
 			map[string]string{
 				"a.test": "block: a.test", "x.a.test": "-", "b.test": "block: b.test", "star.test": "block: *.star.test", "x.star.test": "block: *.star.test",
-				"y.dot.test": "block: *.dot.test", "xn--bcher-kva.test": "block: xn--bcher-kva.test", "word": "-",
+				"y.dot.test": "block: *.dot.test", "note.test": "block: *.note.test", "xn--bcher-kva.test": "block: xn--bcher-kva.test", "word": "-",
 			},
-			Stats{Rules: 5, Skipped: 4},
+			Stats{Rules: 6, Skipped: 5},
 		},
 		"adblock": {
 			"[Adblock Plus 2.0]\n! Title\n||a.test^\n@@||ok.a.test^\n||b.test^$important\n@@||b.test^\n|c.test^\n@@||c.test|\n||d.test^$all\n||pre.\nmid-*\n||e*.test^\n.gif.test^|\n" +

@@ -36,6 +36,8 @@ type Set struct {
 type seen struct {
 	addr netip.Addr
 	turn uint32
+	sure bool // it is this very device, whatever it says itself
+	mac  string
 	view *View
 }
 
@@ -79,18 +81,18 @@ func (s *Set) View(addr netip.Addr, id string) *View {
 		return s.alone
 	}
 	addr = addr.Unmap().WithZone("")
-	if id != "" {
-		if i, ok := s.c.byID[lower(id)]; ok {
-			return s.viewOf(i, addr, "")
+	at, turn := &s.seen[place(addr)], s.turn.Load()
+	k := at.Load()
+	if k == nil || k.addr != addr || k.turn != turn {
+		client, mac, sure := s.client(addr)
+		k = &seen{addr, turn, sure, mac, s.viewOf(client, addr, mac)}
+		at.Store(k)
+	}
+	if id != "" && !k.sure {
+		if i, ok := s.c.byID[strings.ToLower(id)]; ok {
+			return s.viewOf(i, addr, k.mac)
 		}
 	}
-	at, turn := &s.seen[place(addr)], s.turn.Load()
-	if k := at.Load(); k != nil && k.addr == addr && k.turn == turn {
-		return k.view
-	}
-	client, mac := s.client(addr)
-	k := &seen{addr, turn, s.viewOf(client, addr, mac)}
-	at.Store(k)
 	return k.view
 }
 
@@ -105,24 +107,25 @@ func place(a netip.Addr) int {
 }
 
 // client tells a client by its address: its number, -1 for one that is none of
-// the document's, and its MAC address where that was asked for.
-func (s *Set) client(a netip.Addr) (i int, mac string) {
+// the document's, and its MAC address where that was asked for. It is sure but
+// where only the network is known.
+func (s *Set) client(a netip.Addr) (i int, mac string, sure bool) {
 	c := s.c
 	if i, ok := c.byAddr[a]; ok {
-		return i, ""
+		return i, "", true
 	}
 	if (len(c.byMAC) > 0 || s.conditional) && s.mac != nil && a.IsValid() && !a.IsLoopback() {
 		mac = strings.ToLower(s.mac(a))
 		if i, ok := c.byMAC[mac]; ok && mac != "" {
-			return i, mac
+			return i, mac, true
 		}
 	}
 	for _, n := range c.nets {
 		if n.prefix.Contains(a) {
-			return n.client, mac
+			return n.client, mac, false
 		}
 	}
-	return -1, mac
+	return -1, mac, false
 }
 
 func (s *Set) viewOf(client int, a netip.Addr, mac string) *View {
