@@ -12,9 +12,11 @@ import { Copy, Mono } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { queries } from "../../parts/names"
+import { Encrypted } from "./encrypted"
 import { Lookup } from "./lookup"
 import { Overview } from "./overview"
 import { Records } from "./records"
+import { Forwards, Resolving } from "./resolving"
 import { share } from "./stats"
 
 export function DNS() {
@@ -30,7 +32,10 @@ export function DNS() {
 					<div className="grid items-start gap-4 full:grid-cols-2">
 						<Upstreams d={d} />
 						<Lookup zone={d.zone} />
+						<Resolving validating={d.validating} />
+						<Encrypted zone={d.zone} />
 					</div>
+					<Forwards />
 					<Records
 						path="dns.records"
 						stored={doc?.dns.records}
