@@ -200,6 +200,9 @@ export const pages: Record<string, RegExp> = {
 
 /** Tabs that are pages of their own. */
 export const tabs = [
+	"/network/log",
+	"/network/filter",
+	"/network/zones",
 	"/network/dhcp",
 	"/network/ntp",
 	"/logs/timeline",

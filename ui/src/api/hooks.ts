@@ -1,4 +1,10 @@
-import { QueryClient, type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-query"
+import {
+	QueryClient,
+	type UseQueryResult,
+	useInfiniteQuery,
+	useQuery,
+	useQueryClient,
+} from "@tanstack/react-query"
 import { useSyncExternalStore } from "react"
 import { type Call, call, Problem, setCSRF } from "./client"
 import { type LogFilter, linkState } from "./live"
@@ -81,6 +87,29 @@ export const useLogs = (f: LogFilter) =>
 export const useWireGuard = () => useRead(["wireguard"], "/api/wireguard", { every: 10 })
 export const useDNS = () => useRead(["dns"], "/api/dns", { every: 10 })
 export const useRecords = () => useRead(["dns", "records"], "/api/dns/records", { every: 30 })
+export const useDNSStats = (hours: number) =>
+	useRead(["dns", "stats", hours], "/api/dns/stats", { query: { hours }, every: 15 })
+export const useDNSLists = () => useRead(["dns", "lists"], "/api/dns/lists", { every: 20 })
+export const useDNSServices = () => useRead(["dns", "services"], "/api/dns/services")
+export const useDNSZones = () => useRead(["dns", "zones"], "/api/dns/zones", { every: 20 })
+
+export interface QueryFilter {
+	client?: string
+	name?: string
+	verdict?: string
+	type?: string
+}
+
+/** The query log, page by page, the newest first. */
+export const useDNSLog = (f: QueryFilter) =>
+	useInfiniteQuery({
+		queryKey: ["dns", "log", f],
+		queryFn: ({ pageParam, signal }) =>
+			read<T.DNSQueries>("/api/dns/log", { query: { ...f, before: pageParam, limit: 100 }, signal }),
+		initialPageParam: "",
+		getNextPageParam: (last) => last.next || undefined,
+	})
+
 export const useDHCP = () => useRead(["dhcp"], "/api/dhcp", { every: 30 })
 export const useLeases = () => useRead(["dhcp", "leases"], "/api/dhcp/leases", { every: 30 })
 export const useNTP = () => useRead(["ntp"], "/api/ntp", { every: 10 })

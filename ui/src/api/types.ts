@@ -1,7 +1,7 @@
 // Short names for what the API says. schema.d.ts is made from api/openapi.json.
 import type { components, paths } from "./schema"
 
-type Schemas = components["schemas"]
+export type Schemas = components["schemas"]
 
 /** What GET answers at a path. */
 export type Got<P extends keyof paths> = paths[P] extends {
@@ -51,6 +51,18 @@ export type WireGuard = Schemas["WireGuard"]
 export type DNS = Schemas["DNS"]
 export type DNSRecord = Schemas["DNSRecord"]
 export type DNSAnswer = Schemas["DNSAnswer"]
+export type DNSQuery = Schemas["DNSQuery"]
+export type DNSQueries = Schemas["DNSQueries"]
+export type DNSStats = Schemas["DNSStats"]
+export type DNSCount = Schemas["DNSCount"]
+export type DNSList = Schemas["DNSList"]
+export type DNSZone = Schemas["DNSZone"]
+export type DNSKey = Schemas["DNSKey"]
+export type Filter = Schemas["ConfigFilter"]
+export type FilterGroup = Schemas["ConfigGroup"]
+export type FilterClient = Schemas["ConfigClient"]
+export type FilterList = Schemas["ConfigList"]
+export type Schedule = Schemas["ConfigSchedule"]
 export type NTP = Schemas["NTP"]
 export type TimeSource = Schemas["TimeSource"]
 export type Email = Schemas["Email"]

@@ -13,3 +13,8 @@ export function label(host: string, mac: string): string {
 			.toLowerCase()}`
 	)
 }
+
+/** "host" on the standard port, else "host:port". */
+export function withStandardPort(host: string, port: number, standard: number): string {
+	return port === standard ? host : `${host}:${port}`
+}

@@ -69,6 +69,8 @@ const froms: Record<string, string> = {
 	zone: t("from this cell"),
 	cache: t("from memory"),
 	upstream: t("from upstream"),
+	stale: t("from memory, past its time"),
+	policy: t("by rule"),
 }
 
 function Answer({ of: a }: { of: DNSAnswer }) {
@@ -97,6 +99,8 @@ function Answer({ of: a }: { of: DNSAnswer }) {
 				{[
 					code,
 					froms[a.source] ?? a.source,
+					a.secure && t("checked by DNSSEC"),
+					a.verdict && [a.verdict, a.list, a.rule].filter(Boolean).join(" "),
 					t("{n} ms", { n: a.durationMs.toFixed(a.durationMs < 10 ? 1 : 0) }),
 				]
 					.filter(Boolean)

@@ -1,0 +1,418 @@
+import { useMutation } from "@tanstack/react-query"
+import { Download, FileUp, Globe, KeyRound, RefreshCw, Trash2 } from "lucide-react"
+import { type FormEvent, useState } from "react"
+import { call, textOf } from "../../api/client"
+import { useDNSZones, useRefresh } from "../../api/hooks"
+import type { DNSKey, DNSZone, Outcome, Schemas } from "../../api/types"
+import { useDraft, useEdit, useEditable } from "../../change/use"
+import { Button, IconButton } from "../../kit/button"
+import { Card, Fact, Facts } from "../../kit/card"
+import { Field, Switch } from "../../kit/field"
+import { count } from "../../kit/format"
+import { Dialog, DialogActions } from "../../kit/overlay"
+import { Empty } from "../../kit/states"
+import { Badge, Notice, Status } from "../../kit/status"
+import { Table } from "../../kit/table"
+import { Copy, Mono, None, Time } from "../../kit/text"
+import { toast } from "../../kit/toast"
+import { t, tn } from "../../kit/words"
+import { Loaded } from "../../parts/loaded"
+import { Records } from "./records"
+
+type ConfigZone = Schemas["ConfigZone"]
+type Options = Schemas["ConfigZoneOptions"]
+
+const kinds: Record<string, string> = {
+	own: t("the cell's own"),
+	document: t("yours"),
+	secondary: t("copied from elsewhere"),
+	reverse: t("reverse"),
+}
+
+/** The domains that the cell answers for. */
+export function Zones() {
+	const zones = useDNSZones()
+	const { doc, may } = useEditable()
+	const [open, show] = useState("")
+	return (
+		<Loaded of={zones} rows={8}>
+			{(list) => {
+				const zone = list.find((z) => z.name === open)
+				return (
+					<>
+						<Card title={t("Zones")} hint={t("The domains that this cell answers for by itself.")} flush>
+							<Table
+								label={t("Zones")}
+								rows={list}
+								id={(z) => z.name}
+								columns={[
+									{
+										head: t("Zone"),
+										cell: (z) => (
+											<button
+												type="button"
+												aria-expanded={z.name === open}
+												onClick={() => show(z.name === open ? "" : z.name)}
+												className="min-h-6 text-start font-medium [overflow-wrap:anywhere] decoration-edge underline-offset-4 hover:underline"
+											>
+												{z.name}
+											</button>
+										),
+									},
+									{ head: t("Kind"), cell: (z) => <Badge>{kinds[z.kind] ?? z.kind}</Badge> },
+									{ head: t("Records"), kind: "num", cell: (z) => count(z.records) },
+									{ head: t("Serial"), kind: "num", cell: (z) => <Mono>{z.serial}</Mono> },
+									{
+										head: t("DNSSEC"),
+										cell: (z) =>
+											z.signed ? (
+												<Status tone="ok">{t("signed")}</Status>
+											) : (
+												<Status tone="idle">{t("not signed")}</Status>
+											),
+									},
+								]}
+							/>
+							{may && <AddZone taken={list.map((z) => z.name)} zones={doc?.dns.zones ?? []} />}
+						</Card>
+						{zone && <Detail key={zone.name} z={zone} may={may} />}
+						<Keys may={may} />
+					</>
+				)
+			}}
+		</Loaded>
+	)
+}
+
+function AddZone({ taken, zones }: { taken: string[]; zones: ConfigZone[] }) {
+	const draft = useDraft<ConfigZone[]>("dns.zones", zones, [])
+	const [form, set] = useState({ name: "", primaries: "" })
+	const name = form.name.trim().toLowerCase()
+	const there = taken.includes(name) || draft.value.some((z) => z.name === name)
+	const add = (e: FormEvent) => {
+		e.preventDefault()
+		const primaries = form.primaries
+			.split(",")
+			.map((s) => s.trim())
+			.filter(Boolean)
+		draft.set([
+			...draft.value,
+			{ name, ...(primaries.length ? { primaries: primaries.map((address) => ({ address })) } : {}) },
+		])
+		set({ name: "", primaries: "" })
+	}
+	const fresh = draft.value.filter((z) => !zones.some((old) => old.name === z.name))
+	return (
+		<div className="border-t border-line p-4">
+			{fresh.map((z) => (
+				<p key={z.name} className="mb-2 text-muted">
+					{t("{name} is added with Apply.", { name: z.name })}
+				</p>
+			))}
+			<form onSubmit={add} noValidate className="grid gap-3 card:grid-cols-[1fr_1fr_auto] card:items-end">
+				<Field
+					label={t("A further zone")}
+					value={form.name}
+					onChange={(name) => set({ ...form, name })}
+					error={draft.error ?? (name && there ? t("The cell answers for it already.") : undefined)}
+					placeholder="garden.home.arpa"
+					mono
+					autoComplete="off"
+					spellCheck="false"
+				/>
+				<Field
+					label={t("Copied from (if another server has it)")}
+					value={form.primaries}
+					onChange={(primaries) => set({ ...form, primaries })}
+					placeholder="192.0.2.53"
+					mono
+					autoComplete="off"
+					spellCheck="false"
+				/>
+				<Button type="submit" icon={Globe} isDisabled={!name || there}>
+					{t("Add")}
+				</Button>
+			</form>
+		</div>
+	)
+}
+
+/** Where the options of a zone stand in the document, if they do. */
+function optionsPath(z: DNSZone): string | undefined {
+	if (z.kind === "own") return "dns.own"
+	if (z.kind === "document" || z.kind === "secondary") return `dns.zones."${z.name}".options`
+	return undefined
+}
+
+function Detail({ z, may }: { z: DNSZone; may: boolean }) {
+	const { doc } = useEditable()
+	const config = doc?.dns.zones?.find((c) => c.name === z.name)
+	const path = optionsPath(z)
+	const options = z.kind === "own" ? doc?.dns.own : config?.options
+	const url = `/api/dns/zones/${encodeURIComponent(z.name)}`
+	const refresh = useRefresh()
+	const [importing, setImporting] = useState(false)
+	const act = useMutation({
+		mutationFn: (what: "transfer" | "rollover") => call<void>(`${url}/${what}`, { method: "POST" }),
+		onSuccess: (_, what) => {
+			toast(what === "transfer" ? t("The other servers are asked.") : t("A new key is on its way."))
+			return refresh("dns")
+		},
+		onError: (err) => toast(textOf(err)),
+	})
+	const editable = may && (z.kind === "own" || z.kind === "document")
+	return (
+		<>
+			<Card
+				title={z.name}
+				action={
+					<>
+						<a href={`${url}/export`} download={`${z.name}.zone`} className="contents">
+							<Button icon={Download}>{t("Export")}</Button>
+						</a>
+						{editable && (
+							<Button icon={FileUp} onPress={() => setImporting(true)}>
+								{t("Import")}
+							</Button>
+						)}
+						{may && z.secondaries.length + z.primaries.length > 0 && (
+							<Button icon={RefreshCw} isPending={act.isPending} onPress={() => act.mutate("transfer")}>
+								{t("Compare with the others now")}
+							</Button>
+						)}
+						{may && z.signed && (
+							<Button icon={KeyRound} isPending={act.isPending} onPress={() => act.mutate("rollover")}>
+								{t("Change the key")}
+							</Button>
+						)}
+					</>
+				}
+			>
+				<div className="flex flex-col gap-4">
+					{path && may && z.kind !== "secondary" && <Sign path={path} options={options} />}
+					<Facts>
+						{z.ds.length > 0 && (
+							<Fact name={t("DS records")}>
+								{z.ds.map((ds) => (
+									<Copy key={ds} value={ds} label={t("the DS record")} />
+								))}
+							</Fact>
+						)}
+						{z.keys.length > 0 && (
+							<Fact name={t("Keys")}>
+								{z.keys.map((k) => (
+									<span key={k.tag}>
+										<Mono>{k.tag}</Mono> {[k.role.toUpperCase(), k.state].join(", ")}
+										{k.next && (
+											<>
+												{" "}
+												{t("until")} <Time at={k.next} />
+											</>
+										)}
+									</span>
+								))}
+							</Fact>
+						)}
+						<Partners name={t("Secondaries")} list={z.secondaries} serial={z.serial} />
+						<Partners name={t("Primaries")} list={z.primaries} serial={z.serial} />
+						{z.expires && (
+							<Fact name={t("Expires")}>
+								<Time at={z.expires} />
+							</Fact>
+						)}
+					</Facts>
+				</div>
+			</Card>
+			{z.kind === "document" && config && (
+				<Records path={`dns.zones."${z.name}".records`} stored={config.records} zone={z.name} may={may} />
+			)}
+			{importing && <Import url={url} zone={z.name} onClose={() => setImporting(false)} />}
+		</>
+	)
+}
+
+function Sign({ path, options }: { path: string; options: Options | undefined }) {
+	const draft = useDraft<boolean | undefined>(`${path}.sign`, options?.sign, undefined)
+	return (
+		<Switch
+			label={t("Sign it (DNSSEC)")}
+			hint={t("Resolvers that know its DS record can then check every answer.")}
+			isSelected={!!draft.value}
+			onChange={(on) => draft.set(on || undefined)}
+		/>
+	)
+}
+
+function Partners({ name, list, serial }: { name: string; list: DNSZone["primaries"]; serial: number }) {
+	if (list.length === 0) return null
+	return (
+		<Fact name={name}>
+			{list.map((p) => (
+				<span key={p.address}>
+					<Mono>{p.address}</Mono>{" "}
+					{p.error ? (
+						<Status tone="warn">{p.error}</Status>
+					) : p.serial === serial ? (
+						<Status tone="ok">{t("up to date")}</Status>
+					) : (
+						<Status tone="busy">{p.serial ? t("has {n}", { n: p.serial }) : t("not heard of yet")}</Status>
+					)}{" "}
+					{p.seen && <Time at={p.seen} />}
+				</span>
+			))}
+		</Fact>
+	)
+}
+
+type Imported = Outcome & { records?: unknown[]; notes?: string[] }
+
+function Import({ url, zone, onClose }: { url: string; zone: string; onClose: () => void }) {
+	const [text, setText] = useState("")
+	const [replace, setReplace] = useState(false)
+	const body = { text, replace }
+	const look = useMutation({
+		mutationFn: () => call<Imported>(`${url}/import`, { method: "POST", query: { "dry-run": 1 }, body }),
+	})
+	const put = useEdit(() => call<Imported>(`${url}/import`, { method: "POST", body }))
+	const found = look.data?.data
+	return (
+		<Dialog title={t("Import records into {zone}", { zone })} open onClose={onClose} wide>
+			<form
+				className="flex flex-col gap-4 pt-2"
+				onSubmit={(e) => {
+					e.preventDefault()
+					if (found) put.mutate(undefined, { onSuccess: onClose })
+					else look.mutate()
+				}}
+			>
+				<label className="flex flex-col gap-1">
+					<span className="font-medium">{t("Zone file")}</span>
+					<textarea
+						value={text}
+						onChange={(e) => {
+							setText(e.target.value)
+							look.reset()
+						}}
+						rows={10}
+						spellCheck={false}
+						placeholder={"$TTL 300\nnas  A  192.168.1.10"}
+						className="w-full rounded-control border border-edge bg-surface px-2.5 py-1.5 font-mono text-sec focus:outline-2 focus:-outline-offset-1 focus:outline-leaf"
+					/>
+				</label>
+				<Switch
+					label={t("In place of the records that are there")}
+					isSelected={replace}
+					onChange={(on) => {
+						setReplace(on)
+						look.reset()
+					}}
+				/>
+				{(look.error ?? put.error) && <Notice tone="bad" title={textOf(look.error ?? put.error)} />}
+				{found && (
+					<Notice
+						tone="idle"
+						title={tn(found.records?.length ?? 0, "{n} record is taken in", "{n} records are taken in")}
+					>
+						{(found.notes ?? []).length > 0 && (
+							<ul>
+								{found.notes?.map((n) => (
+									<li key={n}>{n}</li>
+								))}
+							</ul>
+						)}
+					</Notice>
+				)}
+				<DialogActions>
+					<Button onPress={onClose}>{t("Cancel")}</Button>
+					<Button
+						type="submit"
+						kind="primary"
+						isDisabled={!text.trim()}
+						isPending={look.isPending || put.isPending}
+					>
+						{found ? t("Import") : t("Check")}
+					</Button>
+				</DialogActions>
+			</form>
+		</Dialog>
+	)
+}
+
+/** Secrets shared with other name servers and with programs that update zones. */
+function Keys({ may }: { may: boolean }) {
+	const { doc } = useEditable()
+	const [name, setName] = useState("")
+	const keys = doc?.dns.keys ?? []
+	const make = useEdit((name: string) =>
+		call<Outcome & { key?: DNSKey } & Partial<DNSKey>>("/api/dns/keys", { method: "POST", body: { name } }),
+	)
+	const remove = useEdit((name: string) =>
+		call<Outcome>(`/api/dns/keys/${encodeURIComponent(name)}`, { method: "DELETE" }),
+	)
+	const made = make.data?.data
+	const secret = made?.secret ?? made?.key?.secret
+	if (!may) return null
+	return (
+		<Card
+			title={t("Keys (TSIG)")}
+			hint={t("For secondaries, and for programs such as certbot or lego that put records here.")}
+			flush
+		>
+			{keys.length ? (
+				<Table
+					label={t("Keys (TSIG)")}
+					rows={keys}
+					id={(k) => k.name}
+					columns={[
+						{ head: t("Name"), cell: (k) => <Mono>{k.name}</Mono> },
+						{ head: t("Algorithm"), cell: (k) => k.algorithm ?? "hmac-sha256" },
+						{
+							head: t("Actions"),
+							kind: "end",
+							cell: (k) => (
+								<IconButton
+									icon={Trash2}
+									label={t("Remove {name}", { name: k.name })}
+									onPress={() => remove.mutate(k.name, { onError: (err) => toast(textOf(err)) })}
+								/>
+							),
+						},
+					]}
+				/>
+			) : (
+				<Empty icon={KeyRound} title={t("No key yet")}>
+					<None>{t("A key lets one program, and no other, change or copy a zone.")}</None>
+				</Empty>
+			)}
+			<form
+				noValidate
+				className="flex flex-wrap items-end gap-3 border-t border-line p-4"
+				onSubmit={(e) => {
+					e.preventDefault()
+					make.mutate(name.trim().toLowerCase(), { onSuccess: () => setName("") })
+				}}
+			>
+				<Field
+					label={t("Name of a new key")}
+					value={name}
+					onChange={setName}
+					error={make.error ? textOf(make.error) : undefined}
+					placeholder="acme"
+					mono
+					autoComplete="off"
+					spellCheck="false"
+				/>
+				<Button type="submit" icon={KeyRound} isDisabled={!name.trim()} isPending={make.isPending}>
+					{t("Make a key")}
+				</Button>
+			</form>
+			{secret && (
+				<div className="px-4 pb-4">
+					<Notice tone="ok" title={t("The secret, shown once")}>
+						<Copy value={secret} label={t("the secret")} />
+					</Notice>
+				</div>
+			)}
+		</Card>
+	)
+}
