@@ -278,6 +278,142 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dns/allow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a name and all below it through */
+        post: operations["dns-allow-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Block a name and all below it */
+        post: operations["dns-block-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/flush": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forget all answers of upstream resolvers */
+        post: operations["dns-flush-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add a TSIG key; its secret is shown this once */
+        post: operations["dns-keys-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/keys/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a TSIG key */
+        delete: operations["dns-keys-name-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/lists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The block and allow lists and how they are doing */
+        get: operations["dns-lists-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/lists/{name}/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look at a list now */
+        post: operations["dns-lists-name-refresh-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was asked, the newest first */
+        get: operations["dns-log-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dns/lookup": {
         parameters: {
             query?: never;
@@ -295,6 +431,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dns/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Filter nothing for a while */
+        post: operations["dns-pause-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dns/records": {
         parameters: {
             query?: never;
@@ -306,6 +459,108 @@ export interface paths {
         get: operations["dns-records-get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/services": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What can be blocked as a whole */
+        get: operations["dns-services-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much was asked, by whom and for what */
+        get: operations["dns-stats-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/zones": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The zones that the cell answers for */
+        get: operations["dns-zones-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/zones/{zone}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A zone as a master file */
+        get: operations["dns-zones-zone-export-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/zones/{zone}/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put the records of a master file into a zone */
+        post: operations["dns-zones-zone-import-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dns/zones/{zone}/rollover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to exchange the keys that sign a zone */
+        post: operations["dns-zones-zone-rollover-post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1240,6 +1495,176 @@ export interface components {
             /** @description blocked, allowed or rewritten; absent: no rule is about it */
             verdict?: string;
         };
+        DNSBucket: {
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            upToMs: number;
+        };
+        DNSCount: {
+            /** Format: int64 */
+            count: number;
+            /** @description The name of the client, where it is one and has one */
+            device?: string;
+            key: string;
+        };
+        DNSImport: {
+            /** @description In place of the records that are there */
+            replace?: boolean;
+            text: string;
+        };
+        DNSImported: {
+            /** @description What the edit changes */
+            diff: components["schemas"]["Difference"][];
+            /** @description Nothing was changed */
+            dryRun?: boolean;
+            /**
+             * Format: int64
+             * @description How long it took until the change was in force
+             */
+            durationMs: number;
+            /** @description What was left out or changed, and why */
+            notes: string[];
+            /** @description Set where the change is undone unless confirmed */
+            pending?: components["schemas"]["Pending"];
+            /** @description As they were taken in */
+            records: components["schemas"]["ConfigRecord"][];
+            /**
+             * Format: int64
+             * @description The revision in force after the edit
+             */
+            revision: number;
+        };
+        DNSJudgement: {
+            /** @description For that group only; absent: for everybody */
+            group?: string;
+            /** @example ads.example.com */
+            name: string;
+        };
+        DNSKey: {
+            algorithm: string;
+            name: string;
+            /** @description In base64, as other name servers and nsupdate want it */
+            secret: string;
+        };
+        DNSKeyOutcome: {
+            /** @description What the edit changes */
+            diff: components["schemas"]["Difference"][];
+            /** @description Nothing was changed */
+            dryRun?: boolean;
+            /**
+             * Format: int64
+             * @description How long it took until the change was in force
+             */
+            durationMs: number;
+            key?: components["schemas"]["DNSKey"];
+            /** @description Set where the change is undone unless confirmed */
+            pending?: components["schemas"]["Pending"];
+            /**
+             * Format: int64
+             * @description The revision in force after the edit
+             */
+            revision: number;
+        };
+        DNSList: {
+            allow?: boolean;
+            /** Format: int64 */
+            bytes: number;
+            disabled?: boolean;
+            /** @description Why the last refresh failed; the former content stays in force */
+            error?: string;
+            /**
+             * Format: int64
+             * @description Rules for browsers, about parts of pages
+             */
+            foreign: number;
+            name: string;
+            /**
+             * Format: date-time
+             * @description When it is looked at again
+             */
+            next?: string;
+            /**
+             * Format: int64
+             * @description Rules in force
+             */
+            rules: number;
+            /** @description Some of those, and why not */
+            samples?: string[];
+            /**
+             * Format: int64
+             * @description Rules that could not be followed
+             */
+            skipped: number;
+            /**
+             * Format: date-time
+             * @description When it was last found to be so
+             */
+            updated?: string;
+            url: string;
+        };
+        DNSPartner: {
+            address: string;
+            error?: string;
+            /** Format: date-time */
+            seen?: string;
+            /**
+             * Format: int32
+             * @description What it has, as far as is known
+             */
+            serial: number;
+        };
+        DNSPause: {
+            /** @description For that group only; absent: for everybody */
+            group?: string;
+            /**
+             * Format: int64
+             * @description 0 ends the pause
+             */
+            minutes: number;
+        };
+        DNSPoint: {
+            /** Format: int64 */
+            blocked: number;
+            /** Format: int64 */
+            queries: number;
+            /** Format: date-time */
+            time: string;
+        };
+        DNSQueries: {
+            /** @description Give it as before= to go on; absent: that is all */
+            next?: string;
+            queries: components["schemas"]["DNSQuery"][];
+        };
+        DNSQuery: {
+            /** @description The first records, in short */
+            answer?: string;
+            /** @description Address, or network where the log is anonymous */
+            client: string;
+            /** @description The name of the client, where it has one */
+            device?: string;
+            /** Format: double */
+            durationMs: number;
+            /** @description Grows with time; the cursor of the next page */
+            id: string;
+            list?: string;
+            name: string;
+            /** @description udp, tcp, tls, https or quic */
+            proto: string;
+            rcode: string;
+            /** @description Why it failed or was blocked, in words */
+            reason?: string;
+            rule?: string;
+            secure?: boolean;
+            /** @description zone, cache, upstream, stale or policy */
+            source: string;
+            /** Format: date-time */
+            time: string;
+            type: string;
+            upstream?: string;
+            /** @description answered, blocked, rewritten, allowed, refused or failed */
+            verdict: string;
+        };
         DNSRecord: {
             /** @description Who gets it: host, lan, vpn; absent: everybody */
             asker?: string;
@@ -1255,6 +1680,64 @@ export interface components {
             type: string;
             value: string;
             zone?: string;
+        };
+        DNSService: {
+            id: string;
+            /** @description social, messenger, video, music, games, shopping, dating, ai or other */
+            kind: string;
+            name: string;
+        };
+        DNSSignKey: {
+            /**
+             * Format: date-time
+             * @description When the state changes next
+             */
+            next?: string;
+            /** @description ksk, zsk or csk */
+            role: string;
+            state: string;
+            /** Format: int32 */
+            tag: number;
+        };
+        DNSStats: {
+            /** Format: int64 */
+            blocked: number;
+            blockedNames: components["schemas"]["DNSCount"][];
+            clients: components["schemas"]["DNSCount"][];
+            /** @description How long answers took */
+            latency: components["schemas"]["DNSBucket"][];
+            /** @description By the list that blocked */
+            lists: components["schemas"]["DNSCount"][];
+            names: components["schemas"]["DNSCount"][];
+            /** Format: int64 */
+            queries: number;
+            /** @description In equal steps, the oldest first */
+            series: components["schemas"]["DNSPoint"][];
+            /** Format: date-time */
+            since: string;
+            /** Format: int64 */
+            stepSeconds: number;
+            upstreams: components["schemas"]["DNSCount"][];
+        };
+        DNSZone: {
+            /** @description For the parent zone, or as trust anchors */
+            ds: string[];
+            /**
+             * Format: date-time
+             * @description Of a secondary zone whose primaries do not answer
+             */
+            expires?: string;
+            keys: components["schemas"]["DNSSignKey"][];
+            /** @description own, document, secondary or reverse */
+            kind: string;
+            name: string;
+            primaries: components["schemas"]["DNSPartner"][];
+            /** Format: int64 */
+            records: number;
+            secondaries: components["schemas"]["DNSPartner"][];
+            /** Format: int32 */
+            serial: number;
+            signed: boolean;
         };
         Diff: {
             diff: components["schemas"]["Difference"][];
@@ -1501,6 +1984,14 @@ export interface components {
         NewCertificate: {
             /** @description Host names within the cell's domain */
             names: string[];
+        };
+        NewDNSKey: {
+            /** @enum {string} */
+            algorithm?: "hmac-sha224" | "hmac-sha256" | "hmac-sha384" | "hmac-sha512";
+            /** @example acme */
+            name: string;
+            /** @description In base64, where the other side has one already */
+            secret?: string;
         };
         NewPassword: {
             /** @description The present password; an administrator need not give it for others */
@@ -2561,11 +3052,300 @@ export interface operations {
             };
         };
     };
+    "dns-allow-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DNSJudgement"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-block-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DNSJudgement"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-flush-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-keys-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDNSKey"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSKeyOutcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-keys-name-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-lists-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSList"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-lists-name-refresh-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSList"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-log-get": {
+        parameters: {
+            query?: {
+                /** @description An address, a network, or the name of a device */
+                client?: string;
+                /** @description A part of the name */
+                name?: string;
+                /** @description Any of answered, blocked, rewritten, allowed, refused, failed */
+                verdict?: string[];
+                type?: string;
+                since?: string;
+                until?: string;
+                /** @description next of the page before */
+                before?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSQueries"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "dns-lookup-get": {
         parameters: {
             query: {
                 name: string;
                 type?: string;
+                /** @description The address of the device that asks; absent: the caller's */
+                client?: string;
             };
             header?: never;
             path?: never;
@@ -2580,6 +3360,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DNSAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-pause-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DNSPause"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNS"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2610,6 +3423,199 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["DNSRecord"][];
                 };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-services-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSService"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-stats-get": {
+        parameters: {
+            query?: {
+                /** @description How far back */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSStats"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-zones-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSZone"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-zones-zone-export-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The zone (RFC 1035 §5) */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/dns": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-zones-zone-import-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DNSImport"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSImported"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-zones-zone-rollover-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem (RFC 9457) */
             default: {
@@ -2656,7 +3662,7 @@ export interface operations {
             query?: {
                 /** @description Like Last-Event-ID, for the first request of a page */
                 since?: string;
-                /** @description Only these of event, log, status, traffic */
+                /** @description Only these of event, log, status, traffic, dns */
                 types?: string[];
             };
             header?: {
@@ -2667,7 +3673,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse) and traffic (a Traffic). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
+            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -187,7 +187,9 @@ function Size({ of }: { of: DNSList | undefined }) {
 		<span title={bytes(of.bytes)}>
 			{count(of.rules)}
 			{of.skipped > 0 && (
-				<span className="block text-sec text-muted">{t("{n} lines skipped", { n: count(of.skipped) })}</span>
+				<span className="block text-sec text-muted" title={of.samples?.join("\n")}>
+					{t("{n} lines skipped", { n: count(of.skipped) })}
+				</span>
 			)}
 		</span>
 	)
@@ -207,9 +209,11 @@ function Age({ of, disabled }: { of: DNSList | undefined; disabled: boolean }) {
 	return (
 		<span>
 			<Time at={of.updated} />
-			<span className="block text-sec text-muted">
-				{t("looked at")} <Time at={of.checked} />
-			</span>
+			{of.next && (
+				<span className="block text-sec text-muted">
+					{t("looked at again")} <Time at={of.next} />
+				</span>
+			)}
 		</span>
 	)
 }
