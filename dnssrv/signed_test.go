@@ -367,8 +367,7 @@ func TestZonesAreSignedAnewAsDaysPass(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Run(ctx) }()
+		kept := s.keeping(ctx) // as Run does
 		signature := func() (*dns.RRSIG, *table) {
 			m := s.outside()
 			o, _ := m.local(mustName("nas.oak.home.arpa"), dns.TypeA)
@@ -401,7 +400,8 @@ func TestZonesAreSignedAnewAsDaysPass(t *testing.T) {
 			t.Errorf("the signature was made anew %d times in 8 days", anew)
 		}
 		cancel()
-		if err := <-done; err != nil {
+		kept()
+		if err := s.Run(ctx); err != nil { // which ends at once, and all that Apply began
 			t.Error(err)
 		}
 	})

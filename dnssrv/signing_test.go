@@ -65,6 +65,7 @@ func sealing(o *Options, dir string) {
 func startSigned(t testing.TB, c Config, snap func() *names.Snapshot, dir string) *Server {
 	t.Helper()
 	o := Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Names: snap}
+	o.Secret = func(config.Secret) ([]byte, error) { return []byte(acmeSecret), nil }
 	sealing(&o, dir)
 	s := New(o)
 	if err := s.Apply(t.Context(), c); err != nil {
@@ -192,6 +193,50 @@ func TestWholeSignedZonesVerify(t *testing.T) {
 		if err != nil {
 			t.Errorf("dnssec-verify: %v\n%s", err, out)
 		}
+	}
+}
+
+// What goes over the wire to a secondary is that zone, and what programs put into
+// it is signed as soon as it is there.
+func TestTransfersAndUpdatesOfSignedZonesVerify(t *testing.T) {
+	d := signedLab()
+	d.DNS.Keys = []config.TSIGKey{{Name: "acme", Algorithm: "hmac-sha256", Secret: "acme"}}
+	d.DNS.Own.Secondaries = []config.NameServer{{Address: "192.0.2.53", Key: "acme"}}
+	d.DNS.Own.Updates = []config.Update{{Key: "acme", Names: []string{"_acme-challenge*"}}}
+	snap := found(t)
+	s := startSigned(t, conf(d), func() *names.Snapshot { return snap }, t.TempDir())
+	host, port, _ := net.SplitHostPort(s.at(t, "tcp"))
+	update := exec.Command(nettest.Tool(t, "nsupdate"), signedBy("acme", "hmac-sha256")...)
+	update.Stdin = strings.NewReader("server " + host + " " + port + "\nzone oak.home.arpa\nupdate add _acme-challenge.web.oak.home.arpa 60 TXT token\nsend\n")
+	if out, err := update.CombinedOutput(); err != nil {
+		t.Fatalf("nsupdate: %v\n%s", err, out)
+	}
+	for _, question := range []string{"_acme-challenge.web.oak.home.arpa TXT", "_acme-challenge.web.oak.home.arpa A", "_acme-challenge.wec.oak.home.arpa TXT"} {
+		args := append([]string{"@" + host, "-p", port, "-a", anchor(t, s, "oak.home.arpa"), "+root=oak.home.arpa"}, strings.Fields(question)...)
+		if out, err := exec.Command(nettest.Tool(t, "delv"), args...).CombinedOutput(); err != nil || !strings.Contains(string(out), "fully validated") {
+			t.Errorf("delv %s: %v\n%s", question, err, out)
+		}
+	}
+	args := append([]string{"@" + host, "-p", port, "+onesoa"}, signedBy("acme", "hmac-sha256")...)
+	out, err := exec.Command(nettest.Tool(t, "dig"), append(args, "axfr", "oak.home.arpa")...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var zone strings.Builder
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "\tTSIG\t") {
+			zone.WriteString(line)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "zone")
+	if err := os.WriteFile(path, []byte(zone.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(nettest.Tool(t, "ldns-verify-zone"), path).CombinedOutput(); err != nil || !strings.Contains(string(out), "Zone is verified and complete") {
+		t.Errorf("ldns-verify-zone: %v\n%s\n%s", err, out, zone.String())
+	}
+	if out, err := exec.Command(nettest.Tool(t, "dnssec-verify"), "-o", "oak.home.arpa", path).CombinedOutput(); err != nil {
+		t.Errorf("dnssec-verify: %v\n%s", err, out)
 	}
 }
 
