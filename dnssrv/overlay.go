@@ -19,7 +19,7 @@ type dynamic map[name]transfer.Sets
 func (z *zone) copy() *zone {
 	return &zone{
 		apex: z.apex, kind: z.kind, soa: z.soa, nodes: maps.Clone(z.nodes), ring: z.ring,
-		sorted: z.sorted, glue: z.glue, absent: z.absent, sum: z.sum,
+		sorted: z.sorted, glue: z.glue, others: z.others, absent: z.absent, sum: z.sum,
 	}
 }
 

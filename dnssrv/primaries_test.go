@@ -16,8 +16,8 @@ import (
 	"pic/internal/nettest"
 )
 
-// elm is a zone file.
-func elm(serial int, more string) string {
+// elmZone is a zone file.
+func elmZone(serial int, more string) string {
 	return fmt.Sprintf(`$TTL 300
 @ SOA ns1 hostmaster %d 3600 600 604800 60
 @ NS ns1
@@ -29,7 +29,7 @@ ns.sub A 192.0.2.2
 %s`, serial, more)
 }
 
-// follower runs a server that follows a primary at port for elm.example.
+// followerOf runs a server that follows a primary at port for elm.example.
 func followerOf(t testing.TB, dir, key string, ports ...string) *shared {
 	return share(t, dir, func(d *config.Document) {
 		var all []config.NameServer
@@ -89,7 +89,7 @@ zone:
 			dir, port := t.TempDir(), loosePort(t)
 			zone := filepath.Join(dir, "elm.zone")
 			write := func(serial int, more string) {
-				if err := os.WriteFile(zone, []byte(elm(serial, more)), 0o644); err != nil {
+				if err := os.WriteFile(zone, []byte(elmZone(serial, more)), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -134,5 +134,123 @@ zone:
 				t.Errorf("no %q in\n%s", ixfr, out)
 			}
 		})
+	}
+}
+
+// What was transferred is served after a new start, though no primary answers,
+// until it has expired.
+func TestTransferredZonesOutliveTheirPrimaries(t *testing.T) {
+	primary := share(t, t.TempDir(), func(d *config.Document) {
+		d.DNS.Zones = []config.Zone{{
+			Name: "elm.example", Records: []config.Record{{Name: "www", Type: "A", Value: "192.0.2.80"}},
+			Options: config.ZoneOptions{Secondaries: []config.NameServer{{Address: "127.0.0.1", Key: "acme"}}},
+		}}
+	})
+	_, port, _ := net.SplitHostPort(primary.at(t, "tcp"))
+	dir := t.TempDir()
+	s := followerOf(t, dir, "acme", loosePort(t), port) // the first does not answer
+	www := func(s *shared) string { return brief(ask(t, s.Server, "udp", "www.elm.example.", dns.TypeA)) }
+	const want = "NOERROR aa | www.elm.example. A 192.0.2.80"
+	nettest.WaitFor(t, 10*time.Second, func() bool { return www(s) == want })
+	if got, want := s.serial(t, "elm.example"), primary.serial(t, "elm.example"); got != want {
+		t.Errorf("serial %d, the primary's is %d", got, want)
+	}
+	sh := s.Sharings()
+	if len(sh) != 2 || sh[0].Zone != "elm.example" || sh[0].Expires.Before(time.Now().Add(6*24*time.Hour)) ||
+		sh[0].Primaries[0].Error == "" || sh[0].Primaries[1].Error != "" || sh[0].Primaries[1].Serial != sh[0].Serial {
+		t.Errorf("%+v", sh)
+	}
+	if p := problems(s, "dns/primaries"); p != "" {
+		t.Errorf("with one primary of two: %s", p)
+	}
+	found := false
+	for _, e := range s.Records() {
+		found = found || e.Source == Transferred && e.Name == "www.elm.example"
+	}
+	if !found {
+		t.Error("Records does not tell what was transferred")
+	}
+	primary.stop()
+	s.stop()
+
+	s = followerOf(t, dir, "acme", port)
+	nettest.WaitFor(t, 10*time.Second, func() bool { return www(s) == want })
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(problems(s, "dns/primaries"), "resolve until") })
+	s.stop()
+
+	long := time.Now().Add(-8 * 24 * time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "zones", "elm.example.zone"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	s = followerOf(t, dir, "acme", port)
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(problems(s, "dns/primaries"), "do not resolve") })
+	if got := www(s); got != "SERVFAIL" {
+		t.Errorf("after a week: %s", got)
+	}
+	// No longer followed: what was transferred is no more.
+	s.change(t, func(d *config.Document) { d.DNS.Zones = nil })
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		_, err := os.Stat(filepath.Join(dir, "zones", "elm.example.zone"))
+		return os.IsNotExist(err)
+	})
+}
+
+// problems returns the texts of the problems of that code.
+func problems(s *shared, code string) string {
+	out := ""
+	for _, p := range s.Problems() {
+		if p.Code == code {
+			out += p.Title + ": " + p.Text
+		}
+	}
+	return out
+}
+
+func TestNotifyIsForPrimaries(t *testing.T) {
+	s := followerOf(t, t.TempDir(), "xfr", loosePort(t))
+	notify := func(zone string, sign bool) int {
+		m := new(dns.Msg).SetNotify(zone)
+		c := dns.Client{Timeout: 5 * time.Second}
+		if sign {
+			m.SetTsig("xfr.", dns.HmacSHA512, 300, time.Now().Unix())
+			c.TsigSecret = map[string]string{"xfr.": acmeSecret}
+		}
+		r, _, err := c.Exchange(m, s.at(t, "udp"))
+		if err != nil && err != dns.ErrAuth {
+			t.Fatal(err)
+		}
+		if r.Opcode != dns.OpcodeNotify || !r.Response {
+			t.Errorf("%v", r)
+		}
+		return r.Rcode
+	}
+	for name, tt := range map[string]struct {
+		zone string
+		sign bool
+		want int
+	}{
+		"signed":       {"elm.example.", true, dns.RcodeSuccess},
+		"not signed":   {"elm.example.", false, dns.RcodeRefused},
+		"our own zone": {"oak.home.arpa.", true, dns.RcodeNotAuth},
+		"no zone":      {"example.net.", true, dns.RcodeNotAuth},
+	} {
+		if got := notify(tt.zone, tt.sign); got != tt.want {
+			t.Errorf("%s: %s", name, rcodeName(got))
+		}
+	}
+}
+
+func TestTimersAreWithinReason(t *testing.T) {
+	for name, tt := range map[string]struct {
+		soa                    dns.SOA
+		refresh, retry, expire time.Duration
+	}{
+		"usual": {dns.SOA{Refresh: 3600, Retry: 600, Expire: 604800}, time.Hour, 10 * time.Minute, 7 * 24 * time.Hour},
+		"zero":  {dns.SOA{}, 2 * time.Second, time.Second, 3 * time.Second},
+		"huge":  {dns.SOA{Refresh: 1 << 31, Retry: 1 << 31, Expire: 1<<32 - 1}, 24 * time.Hour, time.Hour, 60 * 24 * time.Hour},
+	} {
+		if a, b, c := timers(&tt.soa); a != tt.refresh || b != tt.retry || c != tt.expire {
+			t.Errorf("%s: %v %v %v", name, a, b, c)
+		}
 	}
 }

@@ -11,12 +11,11 @@ import (
 // A zone is what the cell answers for below one name. It is immutable once it
 // is in use.
 type zone struct {
-	apex       name
-	kind       Kind // empty: one of those that only keep names in the house
-	soa        *dns.SOA
-	nodes      map[name]*node // every name with data, and all between them and apex
-	ring       *sign.Ring     // signs it; nil: the cell does not
-	*presigned                // what others signed; nil: nobody did
+	apex  name
+	kind  Kind // empty: one of those that only keep names in the house
+	soa   *dns.SOA
+	nodes map[name]*node // every name with data, and all between them and apex
+	ring  *sign.Ring     // signs it; nil: the cell does not
 
 	sorted []name                // of nodes with data that z answers for, in the order of RFC 4034 §6.1
 	glue   []name                // of hosts at and below delegations, in the same order
