@@ -12,6 +12,7 @@ import (
 
 	"pic/api/wire"
 	"pic/core/config"
+	"pic/dnssrv"
 )
 
 func (a *API) zoneRoutes() {
@@ -33,9 +34,20 @@ func (a *API) dnsZones(context.Context, *struct{}) (*body[[]wire.DNSZone], error
 		for _, k := range z.Keys {
 			w.Keys = append(w.Keys, wire.DNSSignKey{Tag: k.Tag, Role: string(k.Role), State: string(k.State), Next: k.Next})
 		}
+		for _, p := range z.Sharing.Secondaries {
+			w.Secondaries = append(w.Secondaries, partner(p))
+		}
+		for _, p := range z.Sharing.Primaries {
+			w.Primaries = append(w.Primaries, partner(p))
+		}
+		w.Expires = z.Sharing.Expires
 		out = append(out, w)
 	}
 	return &body[[]wire.DNSZone]{out}, nil
+}
+
+func partner(p dnssrv.Partner) wire.DNSPartner {
+	return wire.DNSPartner{Address: p.Address, Serial: p.Serial, Seen: p.Seen, Error: p.Error}
 }
 
 type zonePath struct {

@@ -219,17 +219,21 @@ func (z *zone) answers(n name) bool {
 	return at == "" || at == n
 }
 
+// place notes a name that has records.
+func (z *zone) place(n name) {
+	if z.answers(n) {
+		z.sorted = append(z.sorted, n)
+	}
+	if _, what := z.above(n, dns.TypeA); what == dns.TypeNS && z.nodes[n].addressed() {
+		z.glue = append(z.glue, n)
+	}
+}
+
 // sort notes the names of z that have records.
 func (z *zone) sort() {
 	for n, at := range z.nodes {
-		if at.empty() {
-			continue
-		}
-		if z.answers(n) {
-			z.sorted = append(z.sorted, n)
-		}
-		if _, what := z.above(n, dns.TypeA); what == dns.TypeNS && at.addressed() {
-			z.glue = append(z.glue, n)
+		if !at.empty() {
+			z.place(n)
 		}
 	}
 	slices.SortFunc(z.sorted, compareNames)

@@ -11,6 +11,12 @@
 //     (RFC 8482). Zones come and go as master files.
 //   - Zones that are to be signed are (RFC 4033 to 4035, ECDSA P-256 and NSEC), for
 //     who asks and with the names found out by then. See package sign for keys.
+//   - Zones are shared with other servers: sent to secondaries by AXFR (RFC 5936)
+//     and IXFR (RFC 1995), which are told of changes (RFC 1996), and fetched from
+//     primaries, kept on disk and served until they expire. Programs may change
+//     zones (RFC 2136), durable before they are told so. Keys sign all of it (RFC
+//     8945). A zone's serial grows whenever something in it changes, names found
+//     out included, and over restarts.
 //   - The cell's service names resolve by who asks: the host itself gets the
 //     loopback address, the VPN the cell's VPN address, the LAN its LAN address.
 //   - Zones are shared with other name servers by AXFR, IXFR and NOTIFY (RFC 5936,

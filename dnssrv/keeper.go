@@ -169,8 +169,15 @@ func (k *keeper) number(t *table, only ...name) {
 		for _, rr := range ptrs[apex] {
 			sum += k.hash(rr)
 		}
+		base := t.base[apex]
+		if base == nil {
+			base = z
+		}
+		if base.sum == 0 {
+			base.sum = k.fixed(m, base)
+		}
 		if z.sum == 0 {
-			z.sum = k.fixed(m, z)
+			z.sum = base.sum + k.laid(apex)
 		}
 		sum += z.sum
 		at := k.zones[apex]
@@ -182,7 +189,11 @@ func (k *keeper) number(t *table, only ...name) {
 			at.serial = k.next(at.serial)
 		}
 		at.sum = sum
-		if z.soa.Serial != at.serial {
+		switch {
+		case z.soa.Serial == at.serial:
+		case z.soa.Serial == 0 && z != base: // nobody uses it yet
+			z.number(at.serial)
+		default:
 			t.zones[apex] = z.numbered(at.serial)
 		}
 	}
@@ -328,6 +339,19 @@ func (k *keeper) fixed(m *moment, z *zone) uint64 {
 		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSVCB} {
 			for _, rr := range at.set(m, n, typ) {
 				sum += 5 * k.hash(rr)
+			}
+		}
+	}
+	return sum
+}
+
+// laid sums up what updates put into a zone.
+func (k *keeper) laid(apex name) uint64 {
+	sum := uint64(0)
+	for _, sets := range k.dynamic[apex] {
+		for _, set := range sets {
+			for _, rr := range set {
+				sum += 7 * k.hash(rr)
 			}
 		}
 	}

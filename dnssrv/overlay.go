@@ -19,7 +19,7 @@ type dynamic map[name]transfer.Sets
 func (z *zone) copy() *zone {
 	return &zone{
 		apex: z.apex, kind: z.kind, soa: z.soa, nodes: maps.Clone(z.nodes), ring: z.ring,
-		sorted: z.sorted, glue: z.glue, absent: z.absent, sum: z.sum,
+		sorted: z.sorted, glue: z.glue, others: z.others, absent: z.absent, sum: z.sum,
 	}
 }
 
@@ -28,8 +28,9 @@ func (z *zone) copy() *zone {
 func (z *zone) overlay(d dynamic) *zone {
 	o := z.copy()
 	o.sum = 0
-	o.sorted = slices.Clone(z.sorted)
-	again := false // whether names have come to belong to others
+	o.sorted, o.glue = slices.Clone(z.sorted), slices.Clone(z.glue)
+	var fresh []name
+	cut := false // whether names have come to belong to others
 	for n, sets := range d {
 		at := z.nodes[n]
 		if at == nil {
@@ -50,21 +51,23 @@ func (z *zone) overlay(d dynamic) *zone {
 				all = merge(all, dns.Copy(rr))
 			}
 			merged.sets[typ] = all
-			again = again || typ == dns.TypeNS || typ == dns.TypeDNAME
+			cut = cut || typ == dns.TypeNS || typ == dns.TypeDNAME
 		}
 		o.nodes[n] = &merged
 		if n != z.apex {
 			o.node(n.parent())
 		}
-		if at.empty() {
-			o.sorted = append(o.sorted, n)
+		if at.empty() || !at.addressed() {
+			fresh = append(fresh, n)
 		}
 	}
-	if again || len(z.glue) > 0 {
+	if cut {
 		o.sorted, o.glue = nil, nil
 		o.sort()
-	} else {
-		slices.SortFunc(o.sorted, compareNames)
+		return o
+	}
+	for _, n := range fresh { // all brings them into their order once that is needed
+		o.place(n)
 	}
 	return o
 }
@@ -72,17 +75,22 @@ func (z *zone) overlay(d dynamic) *zone {
 // numbered returns z with another serial.
 func (z *zone) numbered(serial uint32) *zone {
 	o := z.copy()
+	o.number(serial)
+	return o
+}
+
+// number gives z, which nobody uses yet, its serial.
+func (z *zone) number(serial uint32) {
 	soa := *z.soa
 	soa.Serial = serial
-	o.soa = &soa
+	z.soa = &soa
 	top := *z.nodes[z.apex]
 	top.sets = maps.Clone(top.sets)
 	if top.sets == nil {
 		top.sets = map[uint16][]dns.RR{}
 	}
 	top.sets[dns.TypeSOA] = []dns.RR{&soa}
-	o.nodes[z.apex] = &top
-	return o
+	z.nodes[z.apex] = &top
 }
 
 // zoneOf makes a zone of what its primaries told.

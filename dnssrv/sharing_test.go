@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +31,7 @@ type shared struct {
 	*Server
 	doc  *config.Document
 	snap atomic.Pointer[names.Snapshot]
+	stop func() // ends Run
 }
 
 // share runs a server of the document oak, changed by edit, with a folder.
@@ -45,7 +48,7 @@ func share(t testing.TB, dir string, edit func(*config.Document)) *shared {
 	}
 	sh := &shared{doc: d}
 	sh.snap.Store(found(t))
-	sh.Server = New(Options{
+	sh.Server = New(sealed(dir, Options{
 		Log: logger(t), Pool: listen.NewPool(nil), Dir: dir, Names: sh.snap.Load,
 		Secret: func(s config.Secret) ([]byte, error) {
 			if s == "lost" {
@@ -53,20 +56,26 @@ func share(t testing.TB, dir string, edit func(*config.Document)) *shared {
 			}
 			return []byte(acmeSecret), nil
 		},
-	})
+	}))
 	if err := sh.Apply(t.Context(), conf(d)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- sh.Run(ctx) }()
-	t.Cleanup(func() {
+	sh.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(sh.stop)
 	return sh
+}
+
+func sealed(dir string, o Options) Options {
+	sealing(&o, dir)
+	return o
 }
 
 func logger(t testing.TB) *slog.Logger {
@@ -388,6 +397,164 @@ zone:
 	for _, p := range sh[0].Secondaries {
 		if p.Serial != sh[0].Serial || p.Error != "" || p.Seen.IsZero() {
 			t.Errorf("%+v, the zone has serial %d", p, sh[0].Serial)
+		}
+	}
+}
+
+// A signed zone is one on its secondary too, whatever has changed meanwhile: Knot
+// checks every version, and two verifiers what dig transfers.
+func TestSignedZonesTransferSigned(t *testing.T) {
+	knot := loosePort(t)
+	s := share(t, t.TempDir(), func(d *config.Document) {
+		d.DNS.Own.Sign = true
+		d.DNS.Own.Secondaries = []config.NameServer{{Address: "127.0.0.1:" + knot, Key: "xfr"}}
+	})
+	_, port, _ := net.SplitHostPort(s.at(t, "tcp"))
+	p := runServer(t, "knotd", knotConf(t.TempDir(), knot, fmt.Sprintf(`remote:
+- id: cell
+  address: 127.0.0.1@%s
+  key: xfr
+acl:
+- id: told
+  address: 127.0.0.1
+  key: xfr
+  action: notify
+zone:
+- domain: oak.home.arpa
+  master: cell
+  acl: told
+  dnssec-validation: on
+`, port)), "-c", "@")
+	follows := func() {
+		t.Helper()
+		want := s.serial(t, "oak.home.arpa")
+		nettest.WaitFor(t, 10*time.Second, func() bool { return soaAt(t, "127.0.0.1:"+knot, "oak.home.arpa") == want })
+	}
+	follows()
+	if out, code := nsupdate(t, s, "acme", "zone oak.home.arpa", "update add _acme-challenge.oak.home.arpa 60 TXT one"); code != 0 {
+		t.Fatalf("%d %s", code, out)
+	}
+	follows()
+	if err := s.Rollover(t.Context(), "oak.home.arpa"); err != nil {
+		t.Fatal(err)
+	}
+	follows()
+	if out := p.Output(); strings.Contains(out, "DNSSEC, validation failed") || !strings.Contains(out, "IXFR, incoming") {
+		t.Errorf("Knot says\n%s", out)
+	}
+	path := filepath.Join(t.TempDir(), "zone")
+	got := tryDig(t, s, append(signedBy("xfr", "hmac-sha512"), "+onesoa", "+nocmd", "+nostats", "axfr", "oak.home.arpa")...)
+	var zone strings.Builder
+	for line := range strings.Lines(got) {
+		if f := strings.Fields(line); len(f) > 3 && f[3] != "TSIG" {
+			zone.WriteString(line)
+		}
+	}
+	if !strings.Contains(zone.String(), "_acme-challenge.oak.home.arpa.") {
+		t.Errorf("no update in\n%s", got)
+	}
+	if err := os.WriteFile(path, []byte(zone.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(nettest.Tool(t, "ldns-verify-zone"), path).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Zone is verified and complete") {
+		t.Errorf("ldns-verify-zone: %v\n%s\n%s", err, out, zone.String())
+	}
+	if out, err = exec.Command(nettest.Tool(t, "dnssec-verify"), "-z", "-o", "oak.home.arpa", path).CombinedOutput(); err != nil {
+		t.Errorf("dnssec-verify: %v\n%s", err, out)
+	}
+}
+
+// Nothing but what changes a zone changes its serial.
+func TestSerialsGrowWithTheirZonesOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := share(t, dir, func(d *config.Document) {
+		d.DNS.Zones = []config.Zone{{Name: "other.home.arpa", Records: []config.Record{{Name: "www", Type: "A", Value: "192.168.1.20"}}}}
+	})
+	all := func() map[string]uint32 {
+		out := map[string]uint32{}
+		for _, z := range []string{"oak.home.arpa", "other.home.arpa", "1.168.192.in-addr.arpa"} {
+			out[z] = s.serial(t, z)
+		}
+		return out
+	}
+	lease := func(addr string) {
+		r := names.New("oak.home.arpa")
+		r.Publish(names.Leases, []names.Host{{Name: "tablet.lan.oak.home.arpa", Addrs: []netip.Addr{netip.MustParseAddr(addr)}, TTL: time.Minute}})
+		s.snap.Store(r.Snapshot())
+	}
+	for _, tt := range []struct {
+		name string
+		do   func()
+		grow []string
+	}{
+		{"nothing", func() {}, nil},
+		{"a filter", func() { s.change(t, func(d *config.Document) { d.DNS.Filter.SafeSearch = true }) }, nil},
+		{"a record", func() {
+			s.change(t, func(d *config.Document) { d.DNS.Zones[0].Records[0].TTL = 60 })
+		}, []string{"other.home.arpa"}},
+		{"a lease", func() { lease("192.168.1.150") }, []string{"oak.home.arpa", "1.168.192.in-addr.arpa"}},
+		{"the same lease", func() { lease("192.168.1.150") }, nil},
+		{"another address", func() { lease("192.168.1.151") }, []string{"oak.home.arpa", "1.168.192.in-addr.arpa"}},
+		{"an update", func() {
+			if out, code := nsupdate(t, s, "acme", "zone oak.home.arpa", "update add _acme-challenge.oak.home.arpa 60 TXT one"); code != 0 {
+				t.Fatal(out)
+			}
+		}, []string{"oak.home.arpa"}},
+		{"the same update", func() {
+			if out, code := nsupdate(t, s, "acme", "zone oak.home.arpa", "update add _acme-challenge.oak.home.arpa 60 TXT one"); code != 0 {
+				t.Fatal(out)
+			}
+		}, nil},
+		{"the document, beside an update", func() { s.change(t, func(d *config.Document) { d.DNS.Filter.SafeSearch = false }) }, nil},
+	} {
+		before := all()
+		tt.do()
+		for zone, after := range all() {
+			if grown, want := after > before[zone], slices.Contains(tt.grow, zone); grown != want || after < before[zone] {
+				t.Errorf("%s: the serial of %s was %d and is %d", tt.name, zone, before[zone], after)
+			}
+		}
+	}
+	last := all()
+	for range 2 { // twice within a second
+		s.stop()
+		s = share(t, dir, nil)
+		if now := s.serial(t, "oak.home.arpa"); now <= last["oak.home.arpa"] {
+			t.Errorf("after a new start the serial is %d, and was %d", now, last["oak.home.arpa"])
+		}
+		last = all()
+	}
+}
+
+// Secondaries and programs with keys may be beyond the allowed prefixes; nobody
+// else is served there.
+func TestPartnersMayBeAnywhere(t *testing.T) {
+	nettest.NeedNamespace(t)
+	lab := nettest.New(t)
+	cell, far := lab.Self(), lab.Host("far")
+	lab.Link(cell, "lan0", "203.0.113.1/24", far, "eth0", "203.0.113.2/24")
+	s := share(t, t.TempDir(), func(d *config.Document) {
+		d.DNS.Listen = []netip.Addr{netip.MustParseAddr("203.0.113.1")}
+		d.DNS.Own.Secondaries = []config.NameServer{{Address: "203.0.113.2"}}
+		d.DNS.Zones = []config.Zone{{Name: "other.home.arpa", Options: config.ZoneOptions{Secondaries: []config.NameServer{{Address: "203.0.113.9", Key: "xfr"}}}}}
+	})
+	_, port, _ := net.SplitHostPort(s.at(t, "tcp"))
+	key := strings.Join(signedBy("xfr", "hmac-sha512"), " ")
+	for args, want := range map[string]string{
+		"oak.home.arpa SOA":                    "NOERROR",
+		"oak.home.arpa NS":                     "REFUSED",
+		"+tcp oak.home.arpa AXFR":              "XFR size",
+		"other.home.arpa SOA":                  "REFUSED",
+		"other.home.arpa AXFR":                 "Transfer failed",
+		key + " other.home.arpa SOA":           "NOERROR",
+		key + " other.home.arpa AXFR":          "XFR size",
+		key + " www.example.net A":             "REFUSED",
+		key + " +notcp other.home.arpa IXFR=1": "NOERROR",
+	} {
+		out, _ := far.Try("dig", append([]string{"@203.0.113.1", "-p", port, "+time=3", "+tries=1"}, strings.Fields(args)...)...)
+		if !strings.Contains(out, want) && !(want == "NOERROR" && strings.Contains(out, "XFR size: 1 records")) {
+			t.Errorf("dig %s: no %q in\n%s", args, want, out)
 		}
 	}
 }

@@ -155,11 +155,12 @@ const (
 type ZoneInfo struct {
 	Name    string // without the last dot
 	Kind    Kind
-	Serial  uint32
-	Records int // as the LAN gets them, without signatures
+	Serial  uint32 // 0: of a zone that has not been transferred yet
+	Records int    // as the LAN gets them, without signatures
 	Signed  bool
 	DS      []string // for the parent zone, or as trust anchors; in presentation format
 	Keys    []sign.KeyInfo
+	Sharing Sharing // what other servers and programs have to do with it
 }
 
 // Zones returns the zones that the cell answers for, but for those that only
@@ -167,12 +168,22 @@ type ZoneInfo struct {
 func (s *Server) Zones() []ZoneInfo {
 	m := s.outside()
 	m.do = false
+	shared := map[string]Sharing{}
+	for _, sh := range s.Sharings() {
+		shared[sh.Zone] = sh
+	}
 	var out []ZoneInfo
 	for _, z := range m.zones {
 		if z.kind == "" {
 			continue
 		}
 		info := ZoneInfo{Name: undot(z.apex.String()), Kind: z.kind, Serial: z.soa.Serial, Signed: z.ring != nil}
+		info.Sharing = shared[info.Name]
+		if z.absent {
+			info.Serial = 0 // nothing is known of it
+			out = append(out, info)
+			continue
+		}
 		info.Records = len(z.dump(m))
 		if z.ring != nil {
 			info.Keys = s.keys.Status(z.apex.String())

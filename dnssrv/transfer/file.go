@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"pic/internal/atomicfile"
 )
@@ -20,6 +21,13 @@ var errFile = errors.New("it is damaged")
 // Save writes a version to path, whole or not at all. It is durable once Save
 // returns without an error.
 func Save(path string, c *Content) error {
+	if err := atomicfile.WriteFile(path, encode(c), 0o600); err != nil {
+		return fmt.Errorf("keeping a zone: %w", err)
+	}
+	return nil
+}
+
+func encode(c *Content) []byte {
 	var body []byte
 	for _, part := range [][]string{{c.SOA}, c.Records} {
 		for _, r := range part {
@@ -28,11 +36,7 @@ func Save(path string, c *Content) error {
 		}
 	}
 	sum := sha256.Sum256(body)
-	b := append([]byte(fileMagic), sum[:]...)
-	if err := atomicfile.WriteFile(path, append(b, body...), 0o600); err != nil {
-		return fmt.Errorf("keeping a zone: %w", err)
-	}
-	return nil
+	return slices.Concat([]byte(fileMagic), sum[:], body)
 }
 
 // Load reads what Save wrote.

@@ -265,7 +265,7 @@ func (s *Session) mac(bare []byte, t *dns.TSIG) []byte {
 	if !s.timers {
 		other, _ := hex.DecodeString(t.OtherData)
 		vars = binary.BigEndian.AppendUint16(vars, t.Error)
-		vars = binary.BigEndian.AppendUint16(vars, uint16(len(other)))
+		vars = binary.BigEndian.AppendUint16(vars, t.OtherLen)
 		vars = append(vars, other...)
 	}
 	h.Write(vars)
