@@ -21,7 +21,7 @@ func writeNames(w io.Writer, n int) error {
 	b := bufio.NewWriterSize(w, 1<<16)
 	var line []byte
 	for i := range n {
-		x := uint64(i * 2654435761 % (1 << 32))
+		x := uint64(i) * 2654435761 % (1 << 32)
 		if i%5 < 3 {
 			line = strconv.AppendInt(append(line[:0], "||a"...), int64(i%97), 10)
 			line = strconv.AppendUint(append(line, '.'), x, 16)
