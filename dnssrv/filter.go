@@ -198,7 +198,9 @@ func (m *moment) uncloaked(v *policy.View, q *query, next question, got, r reply
 		}
 		d := v.Decide(string(n), next.typ)
 		if d.Action == policy.Block || d.Action == policy.Rewrite && d.Target == "" && len(d.Addrs) == 0 {
-			return m.blocked(q, &d)
+			b := m.blocked(q, &d)
+			b.born, b.life = got.born, got.life // no longer than the answer
+			return b
 		}
 	}
 	return out

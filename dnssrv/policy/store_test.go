@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -187,9 +188,9 @@ func TestFetchingAsksOnlyForWhatIsNew(t *testing.T) {
 	defer srv.Close()
 	// The server is only to be found by the resolver of the test.
 	_, port, _ := strings.Cut(strings.TrimPrefix(srv.URL, "http://"), ":")
-	asked := 0
+	var asked atomic.Int64
 	resolve := func(_ context.Context, host string) ([]netip.Addr, error) {
-		asked++
+		asked.Add(1)
 		if host != "lists.test" {
 			return nil, errors.New("there is no such host")
 		}
@@ -211,7 +212,7 @@ func TestFetchingAsksOnlyForWhatIsNew(t *testing.T) {
 			t.Errorf("%s: blocked %v", name, !want)
 		}
 	}
-	if asked == 0 {
+	if asked.Load() == 0 {
 		t.Error("the resolver was not asked")
 	}
 	set, before := e.Current(), e.Status()[0]
