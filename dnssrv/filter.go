@@ -300,6 +300,9 @@ func (s *Server) BlockServices() []policy.ServiceInfo { return policy.Services()
 
 // filterProblems lists the lists that are not as they should be.
 func (s *Server) filterProblems() []service.Problem {
+	if !config.On(s.table.Load().conf.DNS.Filter.Enabled) {
+		return nil
+	}
 	var old, missing []string
 	var since time.Time
 	for _, l := range s.filter.Status() {

@@ -98,14 +98,16 @@ func (e *Engine) apply(k *compiled) {
 	e.mu.Lock()
 	e.c = k
 	e.follow(k.conf.Filter.Lists)
-	first := e.lib == nil && len(e.lists) > 0
+	first := (e.lib == nil || len(e.lib.urls) == 0) && len(e.wanted()) > 0
 	e.mu.Unlock()
 	if first {
-		e.work <- struct{}{}
-		err := e.build()
-		<-e.work
-		if err != nil {
-			e.log.Warn("lists are not in force", "err", err)
+		select {
+		case e.work <- struct{}{}:
+			if err := e.build(); err != nil {
+				e.log.Warn("lists are not in force", "err", err)
+			}
+			<-e.work
+		default: // who is at work will see to it
 		}
 	}
 	e.mu.Lock()

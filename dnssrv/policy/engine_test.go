@@ -148,6 +148,38 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 	}
 }
 
+func TestWhatIsSwitchedOffTakesNoMemory(t *testing.T) {
+	srv, dir := serve(t, "||ads.test^\n"), t.TempDir()
+	on := lists(srv.URL)
+	e := engine(t, dir, on)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	wait(t, func() bool { return blocked(t, e, "ads.test") })
+	off := lists(srv.URL)
+	off.Filter.Enabled = new(bool)
+	disabled := lists(srv.URL)
+	disabled.Filter.Lists[0].Disabled = true
+	for _, c := range []Config{off, disabled, {}} {
+		if err := e.Apply(c); err != nil || blocked(t, e, "ads.test") {
+			t.Errorf("%v: switched off, and still blocked", err)
+		}
+		wait(t, func() bool { return e.Current().Names() == 0 })
+		asked := srv.asked.Load()
+		if err := e.Apply(on); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, func() bool { return blocked(t, e, "ads.test") })
+		if srv.asked.Load() != asked {
+			t.Error("the copy would have done")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mine")
 	write := func(s string) {

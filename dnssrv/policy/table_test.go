@@ -200,3 +200,21 @@ func BenchmarkLookup(b *testing.B) {
 		l.table.each(name, func(string, int, []said) bool { return true })
 	}
 }
+
+// BenchmarkScan is the most that rules with patterns may cost a name that nobody
+// asked for yet.
+func BenchmarkScan(b *testing.B) {
+	var text strings.Builder
+	for i := range maxScanned {
+		text.WriteString("||ads" + strconv.Itoa(i) + "*.banner^\n")
+	}
+	for i := range maxPatterns {
+		text.WriteString("/^(?:.+[.])?a[dv]s?" + strconv.Itoa(i) + "[0-9]*[.]/\n")
+	}
+	l := library1(b, strings.NewReader(text.String()))
+	q := search{q: &asked{name: wire(b, "www.static.cdn.example.com"), typ: 1}}
+	q.use.set(0)
+	for b.Loop() {
+		l.find(&q)
+	}
+}
