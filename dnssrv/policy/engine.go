@@ -55,7 +55,7 @@ type Engine struct {
 // New returns an Engine that filters nothing until the first Apply.
 func New(o Options) *Engine {
 	e := &Engine{
-		opt: o, log: o.Log, store: store{faultfs.OS, filepath.Join(o.Dir, "lists")}, fetcher: newFetcher(o.Resolve), now: time.Now,
+		opt: o, log: o.Log, store: store{faultfs.OS, filepath.Join(o.Dir, "lists"), maxList}, fetcher: newFetcher(o.Resolve), now: time.Now,
 		poke: make(chan struct{}, 1), tick: make(chan struct{}, 1), work: make(chan struct{}, 1),
 		lists: map[string]*held{}, pauses: map[string]time.Time{},
 	}

@@ -123,11 +123,12 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 		"error":      "{\"error\": \"not found\"}",
 		"words":      "Service temporarily unavailable",
 		"binary":     "||evil.test^\n\x00\x01",
-		"long":       strings.Repeat("||evil.test^ and more of it, to be long enough\n", 1_500_000),
+		"long":       strings.Repeat("||evil.test^ and more of it, to be long enough\n", 50_000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, good)
 			e := engine(t, t.TempDir(), lists(srv.URL))
+			e.store.most = 2 << 20
 			if err := e.Refresh(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}

@@ -57,7 +57,7 @@ func whole(t *testing.T, s *store, url string) int {
 
 func TestAFailingDiskKeepsTheCopy(t *testing.T) {
 	for n := 1; ; n++ {
-		s := store{faultfs.OS, filepath.Join(t.TempDir(), "lists")}
+		s := store{faultfs.OS, filepath.Join(t.TempDir(), "lists"), maxList}
 		if _, _, err := s.save(origin{URL: "u"}, strings.NewReader(listOf(10))); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestSaveUntilKilled(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	s := store{faultfs.OS, dir}
+	s := store{faultfs.OS, dir, maxList}
 	for n := 1000; ; n += 1000 {
 		if _, _, err := s.save(origin{URL: "u", ETag: fmt.Sprint(n)}, strings.NewReader(listOf(n%20_000+1))); err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func TestSaveUntilKilled(t *testing.T) {
 
 func TestKilledWhileListsAreWritten(t *testing.T) {
 	dir := t.TempDir()
-	s := store{faultfs.OS, dir}
+	s := store{faultfs.OS, dir, maxList}
 	acked := 0
 	for range 12 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSaveUntilKilled$")
@@ -151,7 +151,7 @@ func TestKilledWhileListsAreWritten(t *testing.T) {
 }
 
 func TestOldCopiesOfListsThatNobodyHasAreRemoved(t *testing.T) {
-	s := store{faultfs.OS, t.TempDir()}
+	s := store{faultfs.OS, t.TempDir(), maxList}
 	for _, url := range []string{"used", "unused", "old"} {
 		if _, _, err := s.save(origin{URL: url}, strings.NewReader(listOf(3))); err != nil {
 			t.Fatal(err)
