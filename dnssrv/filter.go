@@ -198,7 +198,9 @@ func (m *moment) uncloaked(v *policy.View, q *query, next question, got, r reply
 		}
 		d := v.Decide(string(n), next.typ)
 		if d.Action == policy.Block || d.Action == policy.Rewrite && d.Target == "" && len(d.Addrs) == 0 {
-			return m.blocked(q, &d)
+			b := m.blocked(q, &d)
+			b.born, b.life = got.born, got.life // no longer than the answer
+			return b
 		}
 	}
 	return out
@@ -298,6 +300,9 @@ func (s *Server) BlockServices() []policy.ServiceInfo { return policy.Services()
 
 // filterProblems lists the lists that are not as they should be.
 func (s *Server) filterProblems() []service.Problem {
+	if !config.On(s.table.Load().conf.DNS.Filter.Enabled) {
+		return nil
+	}
 	var old, missing []string
 	var since time.Time
 	for _, l := range s.filter.Status() {

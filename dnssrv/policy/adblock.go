@@ -5,9 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/miekg/dns"
 )
+
+// maxRule is the longest rule, in octets.
+const maxRule = 1024
 
 // cutOptions splits a rule of adblock syntax at the $ before its options.
 func cutOptions(s string) (pattern, options string, ok bool) {
@@ -64,6 +69,12 @@ type parsed struct {
 // followed.
 func parseAdblock(text string) (parsed, error) {
 	p := parsed{rule: rule{text: text, strength: blocks}}
+	if len(text) > maxRule {
+		return p, errors.New("it is longer than 1024 octets")
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return p, errName // and clients and logs are told of it
+	}
 	pat, options, has := cutOptions(text)
 	exception := strings.HasPrefix(pat, "@@")
 	pat = strings.TrimPrefix(pat, "@@")

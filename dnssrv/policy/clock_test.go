@@ -28,10 +28,8 @@ func running(t *testing.T, e *Engine) {
 // A bubble begins at midnight, UTC.
 func TestTheEngineFollowsTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		was := time.Local
-		time.Local = time.UTC
-		defer func() { time.Local = was }()
 		e := New(Options{Log: quiet})
+		e.now = func() time.Time { return time.Now().UTC() }
 		err := e.Apply(filter(config.Filter{
 			Enabled: new(true),
 			Rules:   []string{"always.test"},

@@ -36,6 +36,7 @@ type Engine struct {
 	log     *slog.Logger
 	store   store
 	fetcher *fetcher
+	now     func() time.Time // in the zone of the host
 
 	current atomic.Pointer[Set]
 	poke    chan struct{} // the keeper should look again
@@ -54,7 +55,7 @@ type Engine struct {
 // New returns an Engine that filters nothing until the first Apply.
 func New(o Options) *Engine {
 	e := &Engine{
-		opt: o, log: o.Log, store: store{faultfs.OS, filepath.Join(o.Dir, "lists")}, fetcher: newFetcher(o.Resolve),
+		opt: o, log: o.Log, store: store{faultfs.OS, filepath.Join(o.Dir, "lists"), maxList}, fetcher: newFetcher(o.Resolve), now: time.Now,
 		poke: make(chan struct{}, 1), tick: make(chan struct{}, 1), work: make(chan struct{}, 1),
 		lists: map[string]*held{}, pauses: map[string]time.Time{},
 	}
@@ -97,14 +98,16 @@ func (e *Engine) apply(k *compiled) {
 	e.mu.Lock()
 	e.c = k
 	e.follow(k.conf.Filter.Lists)
-	first := e.lib == nil && len(e.lists) > 0
+	first := (e.lib == nil || len(e.lib.urls) == 0) && len(e.wanted()) > 0
 	e.mu.Unlock()
 	if first {
-		e.work <- struct{}{}
-		err := e.build()
-		<-e.work
-		if err != nil {
-			e.log.Warn("lists are not in force", "err", err)
+		select {
+		case e.work <- struct{}{}:
+			if err := e.build(); err != nil {
+				e.log.Warn("lists are not in force", "err", err)
+			}
+			<-e.work
+		default: // who is at work will see to it
 		}
 	}
 	e.mu.Lock()
@@ -123,7 +126,7 @@ func nudge(c chan struct{}) {
 
 // publish makes the Set of this moment. The caller holds mu.
 func (e *Engine) publish() {
-	now := time.Now()
+	now := e.now()
 	paused := map[string]bool{}
 	for group, until := range e.pauses {
 		if now.Before(until) {
@@ -204,7 +207,7 @@ func (e *Engine) clock(ctx context.Context) {
 		case <-e.tick:
 		case <-timer.C:
 		}
-		now := time.Now()
+		now := e.now()
 		e.mu.Lock()
 		if e.moment(now) != e.state {
 			e.publish()

@@ -123,11 +123,12 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 		"error":      "{\"error\": \"not found\"}",
 		"words":      "Service temporarily unavailable",
 		"binary":     "||evil.test^\n\x00\x01",
-		"long":       strings.Repeat("||evil.test^ and more of it, to be long enough\n", 1_500_000),
+		"long":       strings.Repeat("||evil.test^ and more of it, to be long enough\n", 50_000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, good)
 			e := engine(t, t.TempDir(), lists(srv.URL))
+			e.store.most = 2 << 20
 			if err := e.Refresh(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}
@@ -145,6 +146,38 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 				t.Errorf("left behind: %v %v", left, hidden)
 			}
 		})
+	}
+}
+
+func TestWhatIsSwitchedOffTakesNoMemory(t *testing.T) {
+	srv, dir := serve(t, "||ads.test^\n"), t.TempDir()
+	on := lists(srv.URL)
+	e := engine(t, dir, on)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	wait(t, func() bool { return blocked(t, e, "ads.test") })
+	off := lists(srv.URL)
+	off.Filter.Enabled = new(bool)
+	disabled := lists(srv.URL)
+	disabled.Filter.Lists[0].Disabled = true
+	for _, c := range []Config{off, disabled, {}} {
+		if err := e.Apply(c); err != nil || blocked(t, e, "ads.test") {
+			t.Errorf("%v: switched off, and still blocked", err)
+		}
+		wait(t, func() bool { return e.Current().Names() == 0 })
+		asked := srv.asked.Load()
+		if err := e.Apply(on); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, func() bool { return blocked(t, e, "ads.test") })
+		if srv.asked.Load() != asked {
+			t.Error("the copy would have done")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -170,6 +170,9 @@ func (e *Engine) due(now time.Time) (due []*held, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	wait = time.Hour
+	if !e.c.on {
+		return nil, wait
+	}
 	for _, h := range e.lists {
 		if h.list.Disabled {
 			continue
@@ -320,6 +323,9 @@ func (e *Engine) outdated() bool {
 // The caller holds mu.
 func (e *Engine) wanted() []string {
 	var urls []string
+	if !e.c.on {
+		return nil // nor is their memory needed
+	}
 	for _, l := range e.c.conf.Filter.Lists {
 		h := e.lists[l.URL]
 		if !l.Disabled && h != nil && !h.copy.checked.IsZero() && !slices.Contains(urls, l.URL) && len(urls) < maxLists {

@@ -161,6 +161,24 @@ func TestListsTellWhatTheyCouldNotFollow(t *testing.T) {
 	}
 }
 
+// What hostile lists hold is bounded, and none of it reaches a terminal raw.
+func TestFullRulesAreBounded(t *testing.T) {
+	var text strings.Builder
+	long := "||" + strings.Repeat("a", 60) + ".test^$denyallow=" + strings.Repeat(strings.Repeat("b", 60)+".test|", 12) + "c"
+	for range 20_000 {
+		text.WriteString(long + "\n")
+	}
+	_, st := viewOf(t, text.String())
+	if most := maxRoom / 400; st.Rules > most || st.Rules < 1000 || st.Rules+st.Skipped != 20_000 {
+		t.Errorf("got %d rules, %d skipped", st.Rules, st.Skipped)
+	}
+	for _, s := range []string{"||a.test^$client=\x1b[31m", "||a.test^$client=\xff", "||" + strings.Repeat("*a", 600)} {
+		if _, err := parseAdblock(s); err == nil {
+			t.Errorf("%.20q is taken", s)
+		}
+	}
+}
+
 func TestExpressionsAreBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"long":   "/" + strings.Repeat("a", 600) + "/",

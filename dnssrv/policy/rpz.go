@@ -112,7 +112,7 @@ func (z *zoneReader) record(r *reader, line []byte, fields [][]byte) error {
 	case typ == "A" || typ == "AAAA":
 		var a netip.Addr
 		if a, err = netip.ParseAddr(string(rest[1])); err == nil && a.Is4() == (typ == "A") {
-			return z.data(r, line, name, below, rewrite{addrs: []netip.Addr{a}})
+			return z.data(r, line, name, below, typ+" "+a.String(), rewrite{addrs: []netip.Addr{a}})
 		}
 		err = errName
 	case string(owner) == "@":
@@ -172,7 +172,7 @@ func (z *zoneReader) alias(r *reader, line, name []byte, below bool, target stri
 			r.skip(line, errName)
 			return nil
 		}
-		return z.data(r, line, name, below, rewrite{target: wire})
+		return z.data(r, line, name, below, "CNAME "+textOf(wire)+".", rewrite{target: wire})
 	}
 	if below {
 		f = g
@@ -189,15 +189,19 @@ func (z *zoneReader) alias(r *reader, line, name []byte, below bool, target stri
 	return nil
 }
 
-// data takes what a name leads to.
-func (z *zoneReader) data(r *reader, line, name []byte, below bool, to rewrite) error {
+// data takes what a name leads to, which is what says in words.
+func (z *zoneReader) data(r *reader, line, name []byte, below bool, what string, to rewrite) error {
 	wire, ok := wireOf(string(name))
 	if !ok {
 		r.skip(line, errName)
 		return nil
 	}
+	star := ""
+	if below {
+		star = "*."
+	}
 	p := parsed{rule: rule{
-		text: strings.Join(strings.Fields(string(line)), " "), strength: rewrites,
+		text: star + textOf(wire) + " " + what, strength: rewrites,
 		name: wire, self: !below, below: below, to: to, zone: true,
 	}}
 	if err := r.full(&p); err != nil {

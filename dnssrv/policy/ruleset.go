@@ -3,16 +3,18 @@ package policy
 import "errors"
 
 const (
-	maxIndexed  = 100_000 // rules about one name that need more than a form, of all lists
-	maxScanned  = 5_000   // rules with * within, which every name is held against
-	maxPatterns = 1_000   // regular expressions
-	maxSteps    = 50_000  // instructions of all of them
+	maxIndexed  = 100_000  // rules about one name that need more than a form, of all lists
+	maxScanned  = 5_000    // rules with * within, which every name is held against
+	maxPatterns = 1_000    // regular expressions
+	maxSteps    = 50_000   // instructions of all of them
+	maxRoom     = 32 << 20 // bytes of all rules in full, about
 )
 
 var (
 	errIndexed  = errors.New("there are more rules with options than the cell takes")
 	errScanned  = errors.New("there are more rules with * than the cell takes")
 	errPatterns = errors.New("there are more regular expressions than the cell takes")
+	errRoom     = errors.New("rules with options take more memory than the cell has for them")
 	errClients  = errors.New("there are more $client options than the cell takes")
 )
 
@@ -25,6 +27,7 @@ type ruleset struct {
 	count    int
 	patterns int
 	steps    int
+	room     int
 }
 
 func newRuleset(conds *conditions) *ruleset {
@@ -36,6 +39,11 @@ func (rs *ruleset) empty() bool { return rs == nil || rs.count == 0 && len(rs.ba
 // add takes a rule in.
 func (rs *ruleset) add(p *parsed) error {
 	r := p.rule
+	room := 400 + 4*len(r.text)
+	if rs.room+room > maxRoom {
+		return errRoom
+	}
+	rs.room += room
 	if p.bad {
 		b := rs.bad[r.key()]
 		b.set(int(r.list))

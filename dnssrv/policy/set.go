@@ -111,14 +111,15 @@ func place(a netip.Addr) int {
 // where only the network is known.
 func (s *Set) client(a netip.Addr) (i int, mac string, sure bool) {
 	c := s.c
-	if i, ok := c.byAddr[a]; ok {
-		return i, "", true
-	}
-	if (len(c.byMAC) > 0 || s.conditional) && s.mac != nil && a.IsValid() && !a.IsLoopback() {
+	i, sure = c.byAddr[a]
+	if (len(c.byMAC) > 0 && !sure || s.conditional) && s.mac != nil && a.IsValid() && !a.IsLoopback() {
 		mac = strings.ToLower(s.mac(a))
-		if i, ok := c.byMAC[mac]; ok && mac != "" {
-			return i, mac, true
-		}
+	}
+	if !sure && mac != "" {
+		i, sure = c.byMAC[mac]
+	}
+	if sure {
+		return i, mac, true
 	}
 	for _, n := range c.nets {
 		if n.prefix.Contains(a) {

@@ -31,8 +31,9 @@ const (
 // a first line that says where it is from, then the list as it came. The time of
 // the file is when the list was last found to be so.
 type store struct {
-	fs  faultfs.FS
-	dir string
+	fs   faultfs.FS
+	dir  string
+	most int // bytes of a list
 }
 
 // An origin says where a copy is from, and what a server needs to tell whether
@@ -166,7 +167,7 @@ func (s *store) write(path string, o origin, body io.Reader) error {
 		return err
 	}
 	if _, err = f.Write(append(append([]byte(mark), head...), '\n')); err == nil {
-		err = copyList(f, body)
+		err = copyList(f, body, s.most)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -179,7 +180,7 @@ func (s *store) write(path string, o origin, body io.Reader) error {
 
 // copyList copies what may be a list: text, not a page, not without end. It is
 // unpacked if need be.
-func copyList(to io.Writer, from io.Reader) error {
+func copyList(to io.Writer, from io.Reader, most int) error {
 	in := bufio.NewReaderSize(from, 32<<10)
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
@@ -198,8 +199,8 @@ func copyList(to io.Writer, from io.Reader) error {
 	buf := make([]byte, 64<<10)
 	for n := 0; ; {
 		k, err := in.Read(buf)
-		if n += k; n > maxList {
-			return errors.New("it is larger than 64 MiB")
+		if n += k; n > most {
+			return fmt.Errorf("it is larger than %d MiB", most>>20)
 		}
 		if bytes.IndexByte(buf[:k], 0) >= 0 {
 			return errors.New("it is not text")

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func whole(t *testing.T, s *store, url string) int {
 
 func TestAFailingDiskKeepsTheCopy(t *testing.T) {
 	for n := 1; ; n++ {
-		s := store{faultfs.OS, filepath.Join(t.TempDir(), "lists")}
+		s := store{faultfs.OS, filepath.Join(t.TempDir(), "lists"), maxList}
 		if _, _, err := s.save(origin{URL: "u"}, strings.NewReader(listOf(10))); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +89,7 @@ func TestSaveUntilKilled(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	s := store{faultfs.OS, dir}
+	s := store{faultfs.OS, dir, maxList}
 	for n := 1000; ; n += 1000 {
 		if _, _, err := s.save(origin{URL: "u", ETag: fmt.Sprint(n)}, strings.NewReader(listOf(n%20_000+1))); err != nil {
 			t.Fatal(err)
@@ -99,7 +100,7 @@ func TestSaveUntilKilled(t *testing.T) {
 
 func TestKilledWhileListsAreWritten(t *testing.T) {
 	dir := t.TempDir()
-	s := store{faultfs.OS, dir}
+	s := store{faultfs.OS, dir, maxList}
 	acked := 0
 	for range 12 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSaveUntilKilled$")
@@ -150,7 +151,7 @@ func TestKilledWhileListsAreWritten(t *testing.T) {
 }
 
 func TestOldCopiesOfListsThatNobodyHasAreRemoved(t *testing.T) {
-	s := store{faultfs.OS, t.TempDir()}
+	s := store{faultfs.OS, t.TempDir(), maxList}
 	for _, url := range []string{"used", "unused", "old"} {
 		if _, _, err := s.save(origin{URL: url}, strings.NewReader(listOf(3))); err != nil {
 			t.Fatal(err)
@@ -187,9 +188,9 @@ func TestFetchingAsksOnlyForWhatIsNew(t *testing.T) {
 	defer srv.Close()
 	// The server is only to be found by the resolver of the test.
 	_, port, _ := strings.Cut(strings.TrimPrefix(srv.URL, "http://"), ":")
-	asked := 0
+	var asked atomic.Int64
 	resolve := func(_ context.Context, host string) ([]netip.Addr, error) {
-		asked++
+		asked.Add(1)
 		if host != "lists.test" {
 			return nil, errors.New("there is no such host")
 		}
@@ -211,7 +212,7 @@ func TestFetchingAsksOnlyForWhatIsNew(t *testing.T) {
 			t.Errorf("%s: blocked %v", name, !want)
 		}
 	}
-	if asked == 0 {
+	if asked.Load() == 0 {
 		t.Error("the resolver was not asked")
 	}
 	set, before := e.Current(), e.Status()[0]
