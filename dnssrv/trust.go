@@ -110,6 +110,12 @@ func (t *trust) follow(mode config.Validation, own []*dns.DS) {
 // flush forgets all keys.
 func (t *trust) flush() { t.validator.Load().Flush() }
 
+// on reports whether the document wants checks, and anything served at all.
+func (t *trust) on() bool {
+	mode := *t.mode.Load()
+	return mode == config.ValidateAuto || mode == config.ValidateOn
+}
+
 // judges reports whether answers of g are to be judged at all.
 func (t *trust) judges(ctx context.Context, g *group) bool {
 	switch {
@@ -154,7 +160,7 @@ func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 
 // watch sees again now and then whether the upstreams pass signatures on.
 func (t *trust) watch(ctx context.Context) {
-	if *t.mode.Load() == config.ValidateOff {
+	if !t.on() {
 		return
 	}
 	wait := retryEvery
@@ -298,9 +304,11 @@ func signedKeys(m *dns.Msg) bool {
 
 // problems says why answers are not checked.
 func (t *trust) problems() []service.Problem {
-	mode := *t.mode.Load()
+	if !t.on() {
+		return nil
+	}
 	var out []service.Problem
-	if time.Now().Before(released) && mode != config.ValidateOff {
+	if time.Now().Before(released) {
 		out = append(out, service.Problem{
 			Code:     "dns/clock",
 			Title:    "The host's clock is wrong",
@@ -310,7 +318,7 @@ func (t *trust) problems() []service.Problem {
 		})
 	}
 	p := t.passing.Load()
-	if p == nil || p.ok || mode == config.ValidateOff {
+	if p == nil || p.ok {
 		return out
 	}
 	bad := service.Problem{
@@ -321,7 +329,7 @@ func (t *trust) problems() []service.Problem {
 		Severity: service.Warning,
 		Since:    p.since,
 	}
-	if mode == config.ValidateOn {
+	if *t.mode.Load() == config.ValidateOn {
 		bad.Title = "Signed names outside the household cannot be resolved"
 		bad.Text += " With dns.validate on, nothing can be believed without them."
 		bad.Severity = service.Failure

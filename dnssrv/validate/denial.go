@@ -16,6 +16,8 @@ const (
 	voided            // the same, told as if it had no records (RFC 9824)
 	delegated         // of DS: the name is a zone that is not signed
 	optedOut          // the name may be an unsigned zone, or below one (RFC 5155 §6)
+	vanished          // that, and there is no wildcard for it
+	beneath           // the name is in a zone that is not signed
 )
 
 // Evidence is the NSEC and NSEC3 records of one zone, verified.
@@ -51,7 +53,7 @@ func (j *job) evidence(z *zone, section []*set) *evidence {
 		s.part = true
 		switch rr := s.rrs[0].(type) {
 		case *dns.NSEC:
-			if len(s.rrs) == 1 {
+			if len(s.canonical()) == 1 {
 				e.spans = append(e.spans, span{s.owner, toName(rr.NextDomain), rr.TypeBitMap})
 			}
 		case *dns.NSEC3:
@@ -114,7 +116,7 @@ func (j *job) noCloser(e *evidence, n, from name) (State, *fault) {
 // negative judges an answer without records of the type. It returns the response
 // code that is true.
 func (j *job) negative(n name, typ uint16, section []*set, rcode int) (State, *fault, int) {
-	if j.v.exempt(n, j.v.anchor(n)) {
+	if j.v.exempt(n, j.v.anchor(place(n, typ))) {
 		return Insecure, nil, rcode
 	}
 	signer, signed := j.denier(n, typ, section)
@@ -142,7 +144,7 @@ func (j *job) negative(n name, typ uint16, section []*set, rcode int) (State, *f
 	}
 	a, f := j.absent(e, n, typ)
 	switch {
-	case a == optedOut:
+	case a == beneath, a == vanished, a == optedOut && rcode == dns.RcodeSuccess:
 		return Insecure, nil, rcode // RFC 5155 §9.2
 	case a == noType, a == delegated:
 		return Secure, nil, dns.RcodeSuccess
@@ -151,13 +153,14 @@ func (j *job) negative(n name, typ uint16, section []*set, rcode int) (State, *f
 	case f == nil:
 		f = &fault{code: dns.ExtendedErrorCodeNSECMissing, text: "nothing proves that there is no " + dns.Type(typ).String() + " of " + n.String()}
 	}
-	return Bogus, f, rcode
+	s, f := j.beyond(n, typ, f)
+	return s, f, rcode
 }
 
 // denier returns the closest zone above n that has signed something by which it
 // could deny n.
 func (j *job) denier(n name, typ uint16, section []*set) (best name, ok bool) {
-	lowest := j.v.anchor(n)
+	lowest := j.v.anchor(place(n, typ))
 	for _, s := range section {
 		switch s.typ {
 		case dns.TypeSOA, dns.TypeNSEC, dns.TypeNSEC3:

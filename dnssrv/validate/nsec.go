@@ -18,6 +18,10 @@ func has(types []uint16, t uint16) bool { return slices.Contains(types, t) }
 // delegation, which says nothing about what is at and below it (RFC 6840 §4.1).
 func cutAt(types []uint16) bool { return has(types, dns.TypeNS) && !has(types, dns.TypeSOA) }
 
+// unsignedCut reports whether it is the parent's side of one to a zone that is not
+// signed.
+func unsignedCut(types []uint16) bool { return cutAt(types) && !has(types, dns.TypeDS) }
+
 // covers reports whether n, in the zone apex, is in the gap.
 func (s *span) covers(n, apex name) bool {
 	if !n.below(apex) || !s.next.below(apex) || compare(s.owner, n) >= 0 {
@@ -56,6 +60,9 @@ func lacks(types []uint16, n name, typ uint16) bool {
 func (e *evidence) nsec(n name, typ uint16) absence {
 	for i := range e.spans {
 		s := &e.spans[i]
+		if typ != dns.TypeDS && n.below(s.owner) && unsignedCut(s.types) {
+			return beneath
+		}
 		if s.owner != n || !lacks(s.types, n, typ) {
 			continue
 		}

@@ -119,6 +119,8 @@ func (j *job) nsec3(e *evidence, n name, typ uint16) (absence, *fault) {
 	}
 	if l := e.matching(h); l != nil {
 		switch {
+		case typ != dns.TypeDS && unsignedCut(l.types):
+			return beneath, nil
 		case !lacks(l.types, n, typ):
 			return unproven, nil
 		case typ == dns.TypeDS && has(l.types, dns.TypeNS):
@@ -128,6 +130,9 @@ func (j *job) nsec3(e *evidence, n name, typ uint16) (absence, *fault) {
 	}
 	encloser, gap, f := j.closest(e, n)
 	if gap == nil {
+		if f == nil && encloser != "" {
+			return beneath, nil
+		}
 		return unproven, f
 	}
 	if star := encloser.star(); star != "" {
@@ -135,6 +140,8 @@ func (j *job) nsec3(e *evidence, n name, typ uint16) (absence, *fault) {
 			return unproven, f
 		}
 		switch l := e.matching(h); {
+		case gap.optOut && l == nil && e.covering(h) != nil:
+			return vanished, nil
 		case gap.optOut:
 		case l != nil && !has(l.types, typ) && !has(l.types, dns.TypeCNAME) && !cutAt(l.types):
 			return noType, nil
@@ -150,7 +157,7 @@ func (j *job) nsec3(e *evidence, n name, typ uint16) (absence, *fault) {
 
 // closest proves the closest encloser of n, and returns it with the record that
 // covers the name one label longer; that is nil where there is no such proof
-// (RFC 5155 §8.3).
+// (RFC 5155 §8.3), or none is needed since the encloser is an unsigned zone.
 func (j *job) closest(e *evidence, n name) (encloser name, gap *link, f *fault) {
 	for at := n; at != e.zone.apex; at = at.parent() {
 		up, f := j.hash(e, at.parent())
@@ -161,14 +168,20 @@ func (j *job) closest(e *evidence, n name) (encloser name, gap *link, f *fault) 
 		if l == nil {
 			continue
 		}
-		if cutAt(l.types) || has(l.types, dns.TypeDNAME) {
+		switch {
+		case unsignedCut(l.types):
+			return at.parent(), nil, nil
+		case cutAt(l.types), has(l.types, dns.TypeDNAME):
 			return "", nil, nil
 		}
 		h, f := j.hash(e, at)
 		if f != nil {
 			return "", nil, f
 		}
-		return at.parent(), e.covering(h), nil
+		if gap = e.covering(h); gap == nil {
+			return "", nil, nil
+		}
+		return at.parent(), gap, nil
 	}
 	return "", nil, nil
 }

@@ -147,7 +147,7 @@ func graver(a, b *fault) *fault {
 // signers returns who claims to have signed s and could have: the zones that s
 // may be in, no higher than the trust anchor, the closest first.
 func (j *job) signers(s *set) []name {
-	lowest := j.v.anchor(s.owner)
+	lowest := j.v.anchor(place(s.owner, s.typ))
 	var out []name
 	for _, sig := range s.sigs {
 		n := toName(sig.SignerName)
@@ -155,7 +155,7 @@ func (j *job) signers(s *set) []name {
 			continue
 		}
 		if s.typ == dns.TypeDS && n == s.owner && n != root {
-			continue // the parent has it to say (RFC 4035 §3.1.4.1)
+			continue
 		}
 		out = append(out, n)
 	}
@@ -165,7 +165,7 @@ func (j *job) signers(s *set) []name {
 
 // authenticate finds out whether s is what its zone says.
 func (j *job) authenticate(s *set) (State, *fault) {
-	if j.v.exempt(s.owner, j.v.anchor(s.owner)) {
+	if j.v.exempt(s.owner, j.v.anchor(place(s.owner, s.typ))) {
 		return Insecure, nil
 	}
 	var why *fault
@@ -185,19 +185,27 @@ func (j *job) authenticate(s *set) (State, *fault) {
 		}
 		why = graver(why, f)
 	}
-	if why != nil {
-		return Bogus, why
+	if why == nil {
+		return j.unsigned(s.owner, s.typ, &fault{code: dns.ExtendedErrorCodeRRSIGsMissing, text: s.about() + " is not signed, and its zone is"})
 	}
-	return j.unsigned(s.owner, s.typ, &fault{code: dns.ExtendedErrorCodeRRSIGsMissing, text: s.about() + " is not signed, and its zone is"})
+	return j.beyond(s.owner, s.typ, why)
+}
+
+// beyond is the state of something about that name and type that its claimed zone
+// does not prove, which is why: it may be in a zone below that is not signed.
+func (j *job) beyond(owner name, typ uint16, why *fault) (State, *fault) {
+	if why != errWork {
+		if state, f := j.unsigned(owner, typ, why); state == Insecure {
+			return state, f
+		}
+	}
+	return Bogus, why
 }
 
 // unsigned is the state of something about that name and type that nobody has
 // signed; missing is what is wrong where somebody should have.
 func (j *job) unsigned(owner name, typ uint16, missing *fault) (State, *fault) {
-	if typ == dns.TypeDS {
-		owner = owner.parent()
-	}
-	z := j.zoneOf(owner)
+	z := j.zoneOf(place(owner, typ))
 	if z.state == Secure {
 		return Bogus, missing
 	}

@@ -22,13 +22,22 @@ func (v *Validator) anchor(n name) name {
 	}
 }
 
+// place returns the name whose zone says whether n has records of the type: the
+// parent's, for DS (RFC 4035 §3.1.4.1).
+func place(n name, typ uint16) name {
+	if typ == dns.TypeDS {
+		return n.parent()
+	}
+	return n
+}
+
 // exempt reports whether n is in a domain of Options.Unsigned, which is not
 // above the trust anchor.
 func (v *Validator) exempt(n, anchor name) bool {
 	if len(v.unsigned) == 0 || anchor == "" {
 		return false
 	}
-	for ; n != anchor; n = n.parent() {
+	for ; n != anchor && n != root; n = n.parent() {
 		if v.unsigned[n] {
 			return true
 		}
@@ -173,7 +182,7 @@ func (j *job) delegation(z *zone, n name) cut {
 	}
 	a, f := j.absent(e, n, dns.TypeDS)
 	switch a {
-	case delegated, optedOut:
+	case delegated, optedOut, vanished, beneath:
 		return c(&zone{apex: n, state: Insecure}, seconds(e.ttl))
 	case noType:
 		return c(z, seconds(e.ttl))
