@@ -189,8 +189,9 @@ func TestDesignatedResolversStayInTheHouse(t *testing.T) {
 	if got := dig(t, "www.example.com"); got != "192.0.2.77" { // which shows that the watch sees
 		t.Errorf("a name of the world is %q", got)
 	}
-	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(watch.Output(), "www.example.com") })
-	if strings.Contains(strings.ToLower(watch.Output()), "resolver.arpa") {
+	seen := func() string { return strings.ToLower(watch.Output()) }
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(seen(), "www.example.com") })
+	if strings.Contains(seen(), "resolver.arpa") {
 		t.Errorf("it left the house:\n%s", watch.Output())
 	}
 	c.set("dns.https", false)
