@@ -26,6 +26,8 @@ type lab struct {
 	ends   []func()
 
 	wireguardGo string // upstream's program, if there is one
+	coreDNS     string // likewise
+	core        bool   // servers that are started get the first core alone
 }
 
 // atEnd has f called after the contest; the last first.

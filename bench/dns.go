@@ -11,26 +11,75 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 
 	"pic/core/config"
 )
 
-const nameCount = 1000 // of each kind
+const (
+	nameCount   = 1000 // of each kind
+	coreVersion = "v1.12.4"
+)
 
-// names compares name servers.
+// names compares name servers on all cores, namesOnOne on one of their own.
 func names() contest {
 	return contest{
-		name: "dns", title: "DNS: answers over UDP, beside Unbound and dnsmasq", packages: []string{"unbound", "dnsmasq-base"},
-		what: `A questions for 1000 names, 128 under way from four sockets, over loopback: names of the server's own data, and names
-that it asked one upstream for before, from its cache. Id, question, code and number of records are checked. The peers are
-as Debian configures them but for addresses and data: Unbound with one thread and its usual modules, without trust
-anchors; dnsmasq with a cache that holds all names. The cell also applies its policy and keeps its statistics.`,
+		name: "dns", title: "DNS: answers over UDP, beside Unbound, CoreDNS and dnsmasq", packages: []string{"unbound", "dnsmasq-base"},
+		what: `A questions for 1000 names, 128 under way from four sockets, over loopback: names of the server's own data, names
+that it asked one upstream for before, from its cache, and names that nobody asked for before, which one upstream knows.
+Id, question, code and number of records are checked. The peers are as Debian configures them but for addresses and data:
+Unbound with one thread and its usual modules, without trust anchors; dnsmasq with a cache that holds all names; CoreDNS
+(` + coreVersion + `, built from its module) with its file, cache and forward plugins. The cell also applies its policy, keeps its
+statistics and writes its query log; its limits are on, though out of reach.`,
 		run: namesRun,
 	}
+}
+
+func namesOnOne() contest {
+	c := names()
+	c.name, c.title = "dns1", "DNS on one core"
+	c.what = `The same with each server on the first core, and this program on the others.`
+	c.run = func(ctx context.Context, l *lab) (string, error) {
+		if runtime.NumCPU() < 2 {
+			return "", errors.New("there is only one core")
+		}
+		l.core = true
+		end, err := leaveFirstCore()
+		if err != nil {
+			return "", err
+		}
+		defer end()
+		return namesRun(ctx, l)
+	}
+	return c
+}
+
+// leaveFirstCore keeps all threads of this process off the first core until end
+// is called.
+func leaveFirstCore() (end func(), err error) {
+	var before, rest unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, err
+	}
+	rest = before
+	rest.Clear(0)
+	set := func(cores *unix.CPUSet) error {
+		threads, err := filepath.Glob("/proc/self/task/*")
+		for _, t := range threads {
+			id, err := strconv.Atoi(filepath.Base(t))
+			if err == nil {
+				_ = unix.SchedSetaffinity(id, cores) // it may have ended
+			}
+		}
+		return err
+	}
+	return func() { _ = set(&before) }, set(&rest)
 }
 
 func ownName(i int) string  { return fmt.Sprintf("h%03d.%s.", i, domain) }
@@ -42,7 +91,7 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m := &match{unit: "answer", cpu: time.Microsecond, works: []string{"own names", "cached names"}}
+	m := &match{unit: "answer", cpu: time.Microsecond, works: []string{"own names", "cached names", "new names"}}
 	own, far := questions(ownName), questions(farName)
 	add := func(name string, port uint16, open func(port uint16) (*process, error)) error {
 		return m.enter(name, func() (*rival, error) {
@@ -57,12 +106,17 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 			if err := errors.Join(warm(at, own), warm(at, far)); err != nil {
 				return nil, err
 			}
-			ask := func(qs [][]byte) job {
-				return func(ctx context.Context, mt *meter) error {
-					return flood(ctx, mt, at, func(i int) dialogue { return &lookup{qs: qs, next: i * len(qs) / sockets} })
-				}
+			ask := func(talk func(socket int) dialogue) job {
+				return func(ctx context.Context, mt *meter) error { return flood(ctx, mt, at, talk) }
 			}
-			return &rival{procs: []*process{p}, jobs: []job{ask(own), ask(far)}}, nil
+			known := func(qs [][]byte) func(int) dialogue {
+				return func(i int) dialogue { return &lookup{qs: qs, next: i * len(qs) / sockets} }
+			}
+			var turns int
+			return &rival{procs: []*process{p}, jobs: []job{ask(known(own)), ask(known(far)), func(ctx context.Context, mt *meter) error {
+				turns++
+				return flood(ctx, mt, at, func(i int) dialogue { return &discovery{under: fmt.Sprintf("t%d-%d.example.org.", turns, i)} })
+			}}}, nil
 		})
 	}
 	err = add("pic", 10053, func(uint16) (*process, error) {
@@ -70,7 +124,10 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 		for i := range nameCount {
 			records = append(records, config.Record{Name: strings.TrimSuffix(ownName(i), "."+domain+"."), Type: "A", Value: ownValue(i)})
 		}
-		c, err := l.trial(ctx, map[string]any{"dns.records": records, "dns.upstreams": []string{up.String()}, "dns.rate": 10_000_000})
+		c, err := l.trial(ctx, map[string]any{
+			"dns.records": records, "dns.upstreams": []string{up.String()}, "dns.rate": 10_000_000,
+			"dns.filter.rules": []string{"||ads.example^", "tracker.example"},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +139,7 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	for _, peer := range []struct {
 		name string
 		open func(port uint16, up netip.AddrPort) (*process, error)
-	}{{"unbound", l.unbound}, {"dnsmasq", l.dnsmasq}} {
+	}{{"unbound", l.unbound}, {"coredns", l.coredns}, {"dnsmasq", l.dnsmasq}} {
 		port, err := closedPort()
 		if err != nil {
 			return "", err
@@ -156,17 +213,58 @@ func (l *lab) dnsmasq(port uint16, up netip.AddrPort) (*process, error) {
 	return l.start(nil, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--user=root", "--pid-file=")
 }
 
+// coredns starts CoreDNS with the same data.
+func (l *lab) coredns(port uint16, up netip.AddrPort) (*process, error) {
+	if l.coreDNS == "" {
+		return nil, errors.New("its program is not given")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "$ORIGIN %s.\n@ 300 IN SOA ns hostmaster 1 3600 600 604800 60\n@ 300 IN NS ns\nns 300 IN A 127.0.0.1\n", domain)
+	for i := range nameCount {
+		fmt.Fprintf(&b, "%s 300 IN A %s\n", ownName(i), ownValue(i))
+	}
+	if err := os.WriteFile(filepath.Join(l.dir, "coredns.zone"), []byte(b.String()), 0o644); err != nil {
+		return nil, err
+	}
+	conf := filepath.Join(l.dir, "Corefile")
+	text := fmt.Sprintf("%s:%d {\n bind 127.0.0.1\n file coredns.zone\n}\n.:%d {\n bind 127.0.0.1\n cache {\n  success 50000\n }\n forward . %s\n}\n",
+		domain, port, port, up)
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	return l.start(nil, l.coreDNS, "-conf", conf)
+}
+
+// question is an A question, recursion desired.
+func question(name string) []byte {
+	b := []byte{0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
+	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		b = append(append(b, byte(len(label))), label...)
+	}
+	return append(b, 0, 0, 1, 0, 1)
+}
+
 // questions are A questions for the names, in no order.
 func questions(name func(int) string) [][]byte {
 	out := make([][]byte, nameCount)
 	for k, i := range rand.Perm(nameCount) {
-		b := []byte{0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0} // recursion desired, one question
-		for label := range strings.SplitSeq(strings.TrimSuffix(name(i), "."), ".") {
-			b = append(append(b, byte(len(label))), label...)
-		}
-		out[k] = append(b, 0, 0, 1, 0, 1)
+		out[k] = question(name(i))
 	}
 	return out
+}
+
+// A discovery asks for names below one that are new each time.
+type discovery struct {
+	lookup
+	under string
+	n     int
+}
+
+func (d *discovery) ask(b []byte, id uint16) ([]byte, netip.Addr) {
+	b = append(b, question(fmt.Sprintf("n%d.%s", d.n, d.under))...)
+	d.n++
+	binary.BigEndian.PutUint16(b, id)
+	return b, netip.Addr{}
 }
 
 // warm asks each question until it is answered, three times at most.

@@ -39,13 +39,14 @@ import (
 
 // contests are those of a whole run, in the order of the page.
 func contests() []contest {
-	return []contest{start(), names(), secrets(), clock(), web(), tunnel(), calendar(), mail()}
+	return []contest{start(), names(), namesOnOne(), secrets(), clock(), web(), tunnel(), calendar(), mail()}
 }
 
 func main() {
 	o := options{}
 	flag.StringVar(&o.pic, "pic", "bin/pic", "the cell's program")
 	flag.StringVar(&o.wireguard, "wireguard", "", "an upstream wireguard-go, another peer of the tunnel")
+	flag.StringVar(&o.coreDNS, "coredns", "", "CoreDNS, another peer of the name server")
 	flag.StringVar(&o.out, "out", "", "write the page here, not to standard output")
 	flag.StringVar(&o.only, "only", "", "run only these contests, by name and with commas between")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each server has")
@@ -67,10 +68,10 @@ func main() {
 }
 
 type options struct {
-	pic, wireguard string
-	out, only      string
-	rounds         int
-	turn, limit    time.Duration
+	pic, wireguard, coreDNS string
+	out, only               string
+	rounds                  int
+	turn, limit             time.Duration
 }
 
 // run holds the contests and writes the page.
@@ -81,7 +82,7 @@ func run(ctx context.Context, o options) error {
 	if err := furnish(); err != nil {
 		return err
 	}
-	for _, p := range []*string{&o.pic, &o.wireguard} {
+	for _, p := range []*string{&o.pic, &o.wireguard, &o.coreDNS} {
 		if *p == "" {
 			continue
 		}
@@ -149,7 +150,7 @@ func hold(ctx context.Context, c contest, o options) (text string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	l := &lab{dir: dir, pic: o.pic, wireguardGo: o.wireguard, rounds: o.rounds, turn: o.turn}
+	l := &lab{dir: dir, pic: o.pic, wireguardGo: o.wireguard, coreDNS: o.coreDNS, rounds: o.rounds, turn: o.turn}
 	defer l.close()
 	return c.run(ctx, l)
 }

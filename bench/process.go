@@ -27,6 +27,13 @@ func (l *lab) start(h *host, name string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.core {
+		// As their only one from the start, for some count the cores just once.
+		args = append([]string{"--cpu-list", "0", path}, args...)
+		if path, err = program("taskset"); err != nil {
+			return nil, err
+		}
+	}
 	p := &process{name: filepath.Base(name), cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = &p.out, &p.out, l.dir
 	p.cmd.Env = append(os.Environ(), "HOME="+l.dir, "WG_PROCESS_FOREGROUND=1")

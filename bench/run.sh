@@ -52,7 +52,18 @@ fi
 go build -trimpath -o "$tmp/bench" ./bench
 # What the cell is built with, as a program of its own.
 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$tmp/wireguard-go" golang.zx2c4.com/wireguard
+# CoreDNS is no package of Debian and no part of this module; it is built once.
+coredns=${XDG_CACHE_HOME:-$HOME/.cache}/pic-bench/coredns-v1.12.4
+if [ ! -x "$coredns" ]; then
+	if GOBIN=$tmp/coredns GOFLAGS= go install -ldflags '-s -w' github.com/coredns/coredns@v1.12.4; then
+		mkdir -p "$(dirname "$coredns")"
+		mv "$tmp/coredns/coredns" "$coredns"
+	else
+		echo "left out: CoreDNS cannot be built" >&2
+		coredns=
+	fi
+fi
 out='-out docs/benchmarks.md'
 case " $* " in *' -only'* | *' --only'*) out= ;; esac
 # shellcheck disable=SC2086
-"$tmp/bench" -wireguard "$tmp/wireguard-go" $out "$@"
+"$tmp/bench" -wireguard "$tmp/wireguard-go" -coredns "$coredns" $out "$@"

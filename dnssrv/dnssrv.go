@@ -45,8 +45,12 @@
 //     and schedules for each client, nor where a CNAME or an HTTPS record leads to
 //     it; the answer says which list and rule (RFC 8914). See package policy. The
 //     cell's own and special names are never blocked.
+//   - Whoever asks too much (dns.rate, per address or /64) is not answered over
+//     UDP and read more slowly elsewhere. Networks beyond the house get a ration
+//     of each answer (dns.responses); server cookies (RFC 7873, 9018) are the way
+//     out of it. NSID (RFC 5001) and padding (RFC 8467) are answered.
 //   - A change of zones touches no socket and fails no query. Whole answers are
-//     kept for those who ask the same over UDP, in 8 MiB, and none outlives the
+//     kept for those who ask the same in at most 16 MiB, and none outlives the
 //     zones, names found out and upstreams that it was made of.
 //   - Answers of upstreams are checked by DNSSEC (see package validate) as long as
 //     the upstreams pass signatures on, or always if the document says so: AD

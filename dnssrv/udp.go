@@ -93,6 +93,7 @@ type hand struct {
 	batch *datagram.Batch
 	seen  sighting
 	rooms [][]byte // for answers
+	full  bool     // the batch before filled up
 }
 
 func (c *crew) hand(i int) *hand {
@@ -110,11 +111,14 @@ func (c *crew) hand(i int) *hand {
 
 // serve answers a batch: what is at hand at once, and with one call.
 func (h *hand) serve(got []*datagram.Packet) {
-	if h.batch.Full() {
+	switch full := h.batch.Full(); {
+	case full && h.full: // twice in a row: that is no burst
 		select {
 		case h.help <- struct{}{}:
 		default:
 		}
+	default:
+		h.full = full
 	}
 	h.seen.count.udp.Add(uint64(len(got)))
 	now, kept := got[0].At, h.s.current()
