@@ -135,6 +135,12 @@ func (c *Client) ImportZone(ctx context.Context, zone string, in wire.DNSImport,
 	return call[wire.DNSImported](ctx, c, http.MethodPost, at("/api/dns/zones/", zone)+"/import", in, e)
 }
 
+// TransferZone has the primaries of a zone asked, and its secondaries told, now.
+func (c *Client) TransferZone(ctx context.Context, zone string) error {
+	_, err := call[none](ctx, c, http.MethodPost, at("/api/dns/zones/", zone)+"/transfer", nil)
+	return err
+}
+
 // RollZone begins to exchange the keys that sign a zone.
 func (c *Client) RollZone(ctx context.Context, zone string) error {
 	_, err := call[none](ctx, c, http.MethodPost, at("/api/dns/zones/", zone)+"/rollover", nil)

@@ -203,6 +203,17 @@ var dnsZoneCommand = command{name: "zone", words: []command{
 		},
 	},
 	{
+		name: "transfer", args: "ZONE", short: "Ask the primaries of a zone, and tell its secondaries, now",
+		run: func(p *program, _ *flag.FlagSet) action {
+			return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
+				if err := cell.TransferZone(ctx, args[0]); err != nil {
+					return err
+				}
+				return p.done("the other name servers of " + args[0] + " hear of it; see pic dns zone ls")
+			}, "ZONE")
+		},
+	},
+	{
 		name: "rollover", args: "ZONE", short: "Begin to exchange the keys that sign a zone",
 		run: func(p *program, _ *flag.FlagSet) action {
 			return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
