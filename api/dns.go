@@ -33,6 +33,7 @@ type DNS interface {
 	BlockServices() []policy.ServiceInfo
 
 	Zones() []dnssrv.ZoneInfo
+	Transfer(ctx context.Context, zone string) error
 	Export(zone string) (string, error)
 	Import(text, zone string) (records []config.Record, notes []string, err error)
 	Rollover(ctx context.Context, zone string) error
@@ -53,9 +54,11 @@ func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 	out := wire.DNS{
 		Enabled: config.On(doc.DNS.Enabled), Zone: doc.Cell.Domain, Zones: []string{}, Upstreams: []wire.Upstream{},
 		Stats: map[string]uint64{
-			"udp": s.UDP, "tcp": s.TCP, "local": s.Local, "cached": s.Cached, "forwarded": s.Forwarded,
-			"refused": s.Refused, "dropped": s.Dropped,
+			"udp": s.UDP, "tcp": s.TCP, "tls": s.TLS, "https": s.HTTPS, "quic": s.QUIC,
+			"local": s.Local, "cached": s.Cached, "forwarded": s.Forwarded, "stale": s.Stale,
+			"blocked": s.Blocked, "rewritten": s.Rewritten, "refused": s.Refused, "dropped": s.Dropped, "limited": s.Slipped,
 		},
+		Validating:   s.Validating,
 		CacheEntries: s.CacheEntries, CacheBytes: s.CacheBytes,
 		Filtering: config.On(doc.DNS.Enabled) && config.On(doc.DNS.Filter.Enabled), PausedUntil: a.DNS.Paused()[""],
 	}
@@ -69,7 +72,7 @@ func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 	}
 	for _, u := range s.Upstreams {
 		out.Upstreams = append(out.Upstreams, wire.Upstream{
-			Address: u.Address, OK: u.Up, LatencyMs: milliseconds(u.RTT), Asked: u.Asked, Failed: u.Failed,
+			Address: u.Address, For: u.For, OK: u.Up, LatencyMs: milliseconds(u.RTT), Asked: u.Asked, Failed: u.Failed,
 			Error: u.Error, Answered: u.Answered,
 		})
 	}
@@ -112,6 +115,7 @@ func (a *API) dnsLookup(ctx context.Context, in *dnsLookupInput) (*body[wire.DNS
 	out := wire.DNSAnswer{
 		Name: in.Name, Type: strings.ToUpper(in.Type), Rcode: r.Rcode, Authoritative: r.Authoritative,
 		Answers: []wire.DNSRecord{}, Authority: list(r.Authority), Reason: r.Reason, Source: r.Source, DurationMs: milliseconds(r.Took),
+		Secure: r.Secure, Verdict: r.Verdict, List: r.List, Rule: r.Rule,
 	}
 	for _, line := range r.Answer {
 		if rec, ok := parseRecord(line); ok {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pic/api/wire"
+	"pic/core/config"
 )
 
 func (h *household) rules() []string { return h.deps.Store.Current().DNS.Filter.Rules }
@@ -131,4 +132,23 @@ func TestATSIGSecretIsShownOnceAndKeptInTheVault(t *testing.T) {
 	if k := h.deps.Store.Current().DNS.Keys; len(k) != 0 {
 		t.Errorf("keys %+v", k)
 	}
+}
+
+func TestAZoneTellsWhoElseHasIt(t *testing.T) {
+	h := newHousehold(t)
+	h.asking(func(d *config.Document) {
+		d.DNS.Zones = []config.Zone{{
+			Name: "garden.home.arpa", Options: config.ZoneOptions{Secondaries: []config.NameServer{{Address: "127.0.0.1:1"}}},
+		}}
+	})
+	alice := h.as("alice")
+	var zones []wire.DNSZone
+	alice.do("GET", "/api/dns/zones", nil).want(t, 200, &zones)
+	i := slices.IndexFunc(zones, func(z wire.DNSZone) bool { return z.Name == "garden.home.arpa" })
+	if i < 0 || len(zones[i].Secondaries) != 1 || zones[i].Secondaries[0].Address != "127.0.0.1:1" {
+		t.Errorf("%+v", zones)
+	}
+	alice.do("POST", "/api/dns/zones/garden.home.arpa/transfer", nil).want(t, 204, nil)
+	alice.do("POST", "/api/dns/zones/oak.home.arpa/transfer", nil).problem(t, 422)
+	h.as("vera").do("POST", "/api/dns/zones/garden.home.arpa/transfer", nil).problem(t, 403)
 }

@@ -19,6 +19,7 @@ func (a *API) zoneRoutes() {
 	route(a, Viewers, "GET /api/dns/zones", "The zones that the cell answers for", a.dnsZones)
 	route(a, Viewers, "GET /api/dns/zones/{zone}/export", "A zone as a master file", a.dnsExport, answers("text/dns", "The zone (RFC 1035 §5)"))
 	route(a, Admins, "POST /api/dns/zones/{zone}/import", "Put the records of a master file into a zone", a.dnsImport, wide)
+	route(a, Admins, "POST /api/dns/zones/{zone}/transfer", "Ask the primaries of a zone, and tell its secondaries, now", a.dnsTransfer)
 	route(a, Admins, "POST /api/dns/zones/{zone}/rollover", "Begin to exchange the keys that sign a zone", a.dnsRollover)
 	route(a, Admins, "POST /api/dns/keys", "Add a TSIG key; its secret is shown this once", a.dnsAddKey)
 	route(a, Admins, "DELETE /api/dns/keys/{name}", "Remove a TSIG key", a.dnsRemoveKey)
@@ -117,6 +118,13 @@ func recordsOf(d *config.Document, own, zone string) (*[]config.Record, error) {
 		return nil, wrong("zone", "is copied from its primaries; import the records there")
 	}
 	return &d.DNS.Zones[i].Records, nil
+}
+
+func (a *API) dnsTransfer(ctx context.Context, in *zonePath) (*struct{}, error) {
+	if err := a.DNS.Transfer(ctx, in.Zone); err != nil {
+		return nil, wrong("zone", err.Error())
+	}
+	return nil, nil
 }
 
 func (a *API) dnsRollover(ctx context.Context, in *zonePath) (*struct{}, error) {

@@ -236,7 +236,7 @@ func (a *API) traffic() wire.Traffic {
 		t.TxBytes += p.TxBytes
 	}
 	dns := a.DNS.Stats()
-	t.DNSQueries = dns.UDP + dns.TCP
+	t.DNSQueries = dns.Queries()
 	return t
 }
 

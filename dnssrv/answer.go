@@ -264,7 +264,8 @@ type Result struct {
 	Verdict       string        `json:"verdict,omitempty"` // blocked, allowed or rewritten; empty: nothing is said of it
 	List          string        `json:"list,omitempty"`    // the list that decided, or the group
 	Rule          string        `json:"rule,omitempty"`    // the rule that did
-	Source        string        `json:"source"`            // zone, cache, upstream or policy
+	Source        string        `json:"source"`            // zone, cache, upstream, stale or policy
+	Secure        bool          `json:"secure,omitempty"`  // checked by DNSSEC
 	Took          time.Duration `json:"took"`
 }
 
@@ -301,7 +302,7 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 	}
 	out := Result{
 		Rcode: rcodeName(r.rcode), Authoritative: r.aa, Answer: lines(m.Answer), Authority: lines(m.Ns),
-		Source: [...]string{"zone", "cache", "upstream", "policy", "policy"}[r.via], Took: time.Since(start),
+		Source: sourceOf(&r).String(), Secure: r.secure, Took: time.Since(start),
 	}
 	if d := r.judged; d != nil {
 		out.Verdict, out.List, out.Rule = verdicts[d.Action], d.List, d.Rule

@@ -88,7 +88,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, b []byte, c clien
 	if run == nil {
 		return errDoHOff
 	}
-	s.count.tcp.Add(1)
+	s.count.over[overHTTPS].Add(1)
 	if s.admit(c.from, time.Now()) != pass {
 		ctx, cancel := context.WithTimeout(r.Context(), slow)
 		defer cancel()

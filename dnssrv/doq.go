@@ -174,7 +174,7 @@ func (t *talk) query(run context.Context, str *quic.Stream, c client) bool {
 		t.gaveUp()
 		return false
 	}
-	t.s.count.tcp.Add(1)
+	t.s.count.over[overQUIC].Add(1)
 	if !t.s.pace(str.Context(), c.from) {
 		t.gaveUp()
 		return false

@@ -16,9 +16,10 @@ import (
 const rcodes = 17
 
 type counters struct {
-	udp, tcp, dropped, slipped, refused atomic.Uint64
-	via                                 [5]atomic.Uint64
-	rcode                               [rcodes]atomic.Uint64
+	udp, dropped, slipped, refused atomic.Uint64
+	over                           [overQUIC + 1]atomic.Uint64 // messages over streams, by proto
+	via                            [5]atomic.Uint64
+	rcode                          [rcodes]atomic.Uint64
 }
 
 // A lane is the counters of a goroutine that answers many, in lines of the
@@ -40,10 +41,12 @@ func (s *Server) total() *counters {
 
 func (c *counters) add(o *counters) {
 	c.udp.Add(o.udp.Load())
-	c.tcp.Add(o.tcp.Load())
 	c.dropped.Add(o.dropped.Load())
 	c.slipped.Add(o.slipped.Load())
 	c.refused.Add(o.refused.Load())
+	for i := range c.over {
+		c.over[i].Add(o.over[i].Load())
+	}
 	for i := range c.via {
 		c.via[i].Add(o.via[i].Load())
 	}
@@ -62,7 +65,10 @@ func (c *counters) answered(rcode int, how via) {
 // Stats are counts since the start.
 type Stats struct {
 	UDP          uint64            `json:"udp"`       // messages that came over UDP
-	TCP          uint64            `json:"tcp"`       // and over TCP
+	TCP          uint64            `json:"tcp"`       // over TCP as it is
+	TLS          uint64            `json:"tls"`       // over TLS
+	HTTPS        uint64            `json:"https"`     // over HTTPS, whatever its version
+	QUIC         uint64            `json:"quic"`      // and over QUIC
 	Local        uint64            `json:"local"`     // answered from the cell's zones, errors included
 	Cached       uint64            `json:"cached"`    // answered from the cache
 	Forwarded    uint64            `json:"forwarded"` // answered by upstreams
@@ -77,13 +83,18 @@ type Stats struct {
 	CacheEntries int               `json:"cacheEntries"`
 	CacheBytes   int               `json:"cacheBytes"`
 	Upstreams    []UpstreamStatus  `json:"upstreams"`
+	Validating   bool              `json:"validating"` // answers about names that no forward is about are checked by DNSSEC
 }
+
+// Queries are the messages that came, whatever way.
+func (s *Stats) Queries() uint64 { return s.UDP + s.TCP + s.TLS + s.HTTPS + s.QUIC }
 
 // Stats returns the counts and how the upstreams are doing.
 func (s *Server) Stats() Stats {
 	c := s.total()
 	out := Stats{
-		UDP: c.udp.Load(), TCP: c.tcp.Load(), Refused: c.refused.Load(), Dropped: c.dropped.Load(), Slipped: c.slipped.Load(),
+		UDP: c.udp.Load(), TCP: c.over[overTCP].Load(), TLS: c.over[overTLS].Load(),
+		HTTPS: c.over[overHTTPS].Load(), QUIC: c.over[overQUIC].Load(), Refused: c.refused.Load(), Dropped: c.dropped.Load(), Slipped: c.slipped.Load(),
 		Local: c.via[viaZone].Load(), Cached: c.via[viaCache].Load(), Forwarded: c.via[viaUpstream].Load(),
 		Blocked: c.via[viaBlocked].Load(), Rewritten: c.via[viaRewritten].Load(),
 		Upstream: s.forward.sent.Load(), Rcodes: map[string]uint64{}, Upstreams: s.forward.upstreams(), Stale: s.forward.staled.Load(),
@@ -93,6 +104,7 @@ func (s *Server) Stats() Stats {
 			out.Rcodes[rcodeName(code)] = n
 		}
 	}
+	out.Validating = s.trust.checks()
 	out.CacheEntries, out.CacheBytes = s.forward.cache.size()
 	return out
 }
@@ -124,7 +136,7 @@ func (s *Server) Facts() []service.Fact {
 		}
 	}
 	return []service.Fact{
-		{Name: "queries", Value: fmt.Sprint(st.UDP + st.TCP)},
+		{Name: "queries", Value: fmt.Sprint(st.Queries())},
 		{Name: "from cache", Value: fmt.Sprint(st.Cached)},
 		{Name: "blocked", Value: fmt.Sprint(st.Blocked)},
 		{Name: "names in lists", Value: fmt.Sprint(s.BlockedNames())},

@@ -127,7 +127,7 @@ func (s *Server) stream(run context.Context, conn net.Conn, cs *conns, c client)
 		if err != nil {
 			return
 		}
-		s.count.tcp.Add(1)
+		s.count.over[c.proto].Add(1)
 		if s.admit(c.from, time.Now()) != pass && (w.flush() != nil || !s.pace(run, c.from)) {
 			return
 		}

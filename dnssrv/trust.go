@@ -142,6 +142,19 @@ func (t *trust) judges(ctx context.Context, g *group) bool {
 	return p != nil && p.ok
 }
 
+// checks reports whether answers are checked, as far as is known: with auto, the
+// upstreams must pass signatures on.
+func (t *trust) checks() bool {
+	switch *t.mode.Load() {
+	case config.ValidateOn:
+		return true
+	case config.ValidateAuto:
+		p := t.passing.Load()
+		return p != nil && p.ok
+	}
+	return false
+}
+
 // judge is what the forwarder asks about the answer m to q.
 func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 	r := t.forward.routing.Load()

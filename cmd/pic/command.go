@@ -47,7 +47,7 @@ func (p *program) commands() []command {
 		statusCommand, restartCommand, logsCommand,
 		getCommand, setCommand, unsetCommand,
 		historyCommand, diffCommand, rollbackCommand, confirmCommand, revertCommand,
-		userCommand, tokenCommand, peerCommand, leaseCommand, routeCommand, certCommand, caCommand,
+		userCommand, tokenCommand, peerCommand, dnsCommand, leaseCommand, routeCommand, certCommand, caCommand,
 		openapiCommand, versionCommand,
 	}
 }
@@ -153,20 +153,24 @@ func (p *program) help(ctx context.Context, words []string) error {
 func (p *program) overview(path string, words []command) {
 	fmt.Fprintf(p.out, "usage: %s COMMAND …\n\n", path)
 	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-	for _, c := range words {
-		if c.words == nil {
-			fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.short)
-			continue
-		}
-		for _, s := range c.words {
-			fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(c.name+" "+s.name+" "+s.args), s.short)
-		}
-	}
+	listAll(w, "", words)
 	w.Flush()
 	fs := newFlags(path)
 	p.globals(fs)
 	fmt.Fprintf(p.out, "\nEverywhere:\n")
 	p.flags(fs, func(string) bool { return true })
+}
+
+// listAll writes a line for each command, those of groups too.
+func listAll(w io.Writer, group string, words []command) {
+	for _, c := range words {
+		name := strings.TrimSpace(group + " " + c.name)
+		if c.words != nil {
+			listAll(w, name, c.words)
+			continue
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(name+" "+c.args), c.short)
+	}
 }
 
 func (p *program) describe(path string, c command, fs *flag.FlagSet, own map[string]bool) {

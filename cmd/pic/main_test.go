@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"pic/api/wire"
@@ -36,6 +38,8 @@ func TestSessions(t *testing.T) {
 			"await": await,
 			"post":  post,
 			"same":  same,
+			"ask":   ask,
+			"hears": hears,
 		},
 	})
 }
@@ -158,6 +162,53 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintf(ts.Stdout(), "%s\n", answer)
 }
 
+// ask NAME TYPE asks the cell's name server as a device does.
+func ask(ts *testscript.TestScript, _ bool, args []string) {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(args[0]), dns.StringToType[args[1]])
+	c := dns.Client{Timeout: 10 * time.Second}
+	_, _, err := c.Exchange(m, "127.0.0.1:"+ts.Getenv("DNS_PORT"))
+	ts.Check(err)
+}
+
+// hears NAME LINE command… runs a command that goes on, and asks for NAME until it
+// prints a line that matches.
+func hears(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := lookPath(ts, args[2])
+	ts.Check(err)
+	cmd := exec.Command(path, args[3:]...)
+	cmd.Env = append(os.Environ(), "PIC_DATA="+ts.Getenv("PIC_DATA"))
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	line := make(chan string, 1)
+	go func() {
+		defer close(line)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			select {
+			case line <- s.Text():
+			default:
+			}
+		}
+	}()
+	end := time.After(30 * time.Second)
+	for got := ""; got == ""; {
+		ask(ts, false, []string{args[0], "A"})
+		select {
+		case got = <-line:
+			if !regexp.MustCompile(args[1]).MatchString(got) {
+				ts.Fatalf("it printed %q", got)
+			}
+		case <-time.After(100 * time.Millisecond): // it is not connected yet
+		case <-end:
+			ts.Fatalf("it printed nothing")
+		}
+	}
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	for range line {
+	}
+	ts.Check(cmd.Wait())
+}
+
 // same FILE JSON compares a file with JSON, whatever the layout.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	var got, want any
@@ -182,5 +233,26 @@ func TestLogLinesObeyNobody(t *testing.T) {
 	want := `mail: "refused \x1b[2J" helo="\x1b]0;owned\a" more="two words" name=größe peer=192.0.2.1 tail="a\rb"` + "\n"
 	if _, got, _ := strings.Cut(out.String(), "INFO "); strings.TrimLeft(got, " ") != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Nor must names that strangers ask for.
+func TestQueriesObeyNobody(t *testing.T) {
+	var out bytes.Buffer
+	p := &program{out: &out}
+	p.printQuery(wire.DNSQuery{
+		Device: "tv", Name: "a\x1b[2J.example", Type: "A", Verdict: "answered", Rcode: "NOERROR", Answer: "CNAME \x1b]0;owned\a",
+	})
+	p.printQuery(wire.DNSQuery{Client: "192.0.2.1", Name: "ads.example", Type: "A", Verdict: "blocked", List: "l\n", Rule: "||ads.example^"})
+	p.printQuery(wire.DNSQuery{Name: "b.example", Type: "A", Verdict: "failed", Rcode: "SERVFAIL", Reason: "no upstream\r"})
+	want := []string{
+		`tv "a\x1b[2J.example" A answered "CNAME \x1b]0;owned\a"`,
+		`192.0.2.1 ads.example A blocked by "l\n" (||ads.example^)`,
+		`- b.example A failed SERVFAIL ("no upstream\r")`,
+	}
+	for i, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		if _, got, _ := strings.Cut(line, ":"); i >= len(want) || !strings.HasSuffix(got, " "+want[i]) {
+			t.Errorf("got %q", line)
+		}
 	}
 }
