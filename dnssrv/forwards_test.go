@@ -194,3 +194,7 @@ func TestForwardsAreCheckedBeforeTheyCount(t *testing.T) {
 		}
 	}
 }
+
+func forwardTo(domain, addr string) config.Forward {
+	return config.Forward{Name: domain, Upstreams: []string{addr}}
+}
