@@ -156,7 +156,7 @@ func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) ([]
 	for range maxJunk {
 		n, err := c.Read(buf)
 		if err != nil {
-			if broken != nil && ctx.Err() != nil {
+			if broken != nil {
 				return nil, f, broken
 			}
 			return nil, f, explain(ctx, err)
