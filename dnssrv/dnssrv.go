@@ -22,14 +22,16 @@
 //   - Zones are shared with other name servers by AXFR, IXFR and NOTIFY (RFC 5936,
 //     1995, 1996), and changed by updates (RFC 2136), by TSIG (RFC 8945). What is
 //     acknowledged is on disk. See package transfer.
-//   - All other names are forwarded over UDP, TCP, TLS, HTTPS or QUIC to the
-//     quickest healthy upstream, some domains to upstreams of their own, through
-//     the VPN alone if so said; equal questions travel once, answers are kept for
-//     their TTL in bounded memory, asked for anew shortly before it is over while
-//     they are wanted, and told for longer while no upstream answers (RFC 8767).
-//     What no upstream answers is SERVFAIL with a reason (RFC 8914) within two
-//     seconds.
-//   - Special names never leave the house: RFC 6761, 6762, 7686, 8375, 9462,
+//   - All other names are forwarded to the quickest healthy upstream, by any
+//     transport of package upstream; those of some domains to resolvers of their
+//     own and to nobody else, if need be through the VPN alone. Equal questions
+//     travel once and cost few messages. Answers are kept in bounded memory for
+//     their TTL, renewed before its end while wanted, and told after it while
+//     nobody answers (RFC 8767); failures for a while (RFC 9520). What no upstream
+//     answers is SERVFAIL with a reason (RFC 8914) within two seconds.
+//   - Names of strangers lead to no private address. Hosts with IPv6 only are
+//     given addresses within the prefix of a NAT64 (RFC 6147, RFC 7050).
+//   - Special names never leave the house: RFC 6761, 6762, 7686, 8375, 8880, 9462,
 //     9476, private reverse zones (RFC 6303). Names below test. are asked only of
 //     upstreams on this very host.
 //   - Only clients of the allowed prefixes are served; others are REFUSED. A

@@ -13,6 +13,8 @@ named bind9
 ldns-verify-zone ldnsutils
 kdig knot-dnsutils
 unbound unbound
+dnsdist dnsdist
+kresd knot-resolver
 tc iproute2
 tcpdump tcpdump
 chronyd chrony
