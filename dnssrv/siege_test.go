@@ -15,7 +15,11 @@ import (
 // and the client hears of a failure in time.
 func TestAQuestionCostsFewMessages(t *testing.T) {
 	for name, h := range map[string]dns.HandlerFunc{
-		"cut off":   func(w dns.ResponseWriter, r *dns.Msg) { m := new(dns.Msg).SetReply(r); m.Truncated = true; w.WriteMsg(m) },
+		"cut off": func(w dns.ResponseWriter, r *dns.Msg) {
+			m := new(dns.Msg).SetReply(r)
+			m.Truncated = true
+			w.WriteMsg(m)
+		},
 		"no EDNS":   func(w dns.ResponseWriter, r *dns.Msg) { w.WriteMsg(new(dns.Msg).SetRcode(r, dns.RcodeFormatError)) },
 		"refuses":   func(w dns.ResponseWriter, r *dns.Msg) { w.WriteMsg(new(dns.Msg).SetRcode(r, dns.RcodeRefused)) },
 		"fails":     func(w dns.ResponseWriter, r *dns.Msg) { w.WriteMsg(new(dns.Msg).SetRcode(r, dns.RcodeServerFailure)) },

@@ -29,21 +29,25 @@ type plain struct {
 	mu       sync.Mutex
 	cookie   []byte     // the client's 8 bytes and what the server gave last
 	local    netip.Addr // ours, that the cookie is for
+	looked   time.Time  // when local was last looked up
 	lower    time.Time  // until then names go in lower case
 	noCookie time.Time  // until then cookies are not insisted on
 	noEDNS   time.Time  // until then EDNS is left out
 }
 
-// form returns how to write the next question from our address local.
-func (p *plain) form(local netip.Addr) form {
+// form returns how to write the next question on c.
+func (p *plain) form(c net.Conn) form {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.cookie) == 0 || p.local != local {
-		// Another address is another client, also to who watches (RFC 7873 §8).
-		p.cookie, p.local = make([]byte, 8), local
-		rand.Read(p.cookie)
-	}
 	now := time.Now()
+	if now.Sub(p.looked) > moved {
+		p.looked = now
+		if local := localOf(c); len(p.cookie) == 0 || p.local != local {
+			// Another address is another client, also to who watches (RFC 7873 §8).
+			p.cookie, p.local = make([]byte, 8), local
+			rand.Read(p.cookie)
+		}
+	}
 	return form{edns: now.After(p.noEDNS), mixed: now.After(p.lower), cookie: p.cookie}
 }
 
@@ -133,7 +137,7 @@ func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) ([]
 		return nil, f, explain(ctx, err)
 	}
 	defer c.Close()
-	f = r.plain.form(localOf(c))
+	f = r.plain.form(c)
 	if without != nil {
 		f.mixed = f.mixed && !without.cased
 		f.cookie = f.cookie[:8]

@@ -186,7 +186,7 @@ func (r *Resolver) dial(ctx context.Context, network string, a netip.AddrPort, l
 		return r.opt.Dial(ctx, network, a.String())
 	}
 	if network == "udp" {
-		return net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(a))
+		return dialUDP(a)
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, a.String())
