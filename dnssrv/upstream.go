@@ -38,7 +38,6 @@ type remote struct {
 	broken   time.Time // the last failure that counted
 	since    time.Time // the first of the failures in a row
 	retry    time.Time // while it fails: not before the others until then
-	seconds  time.Time // when rtt was last measured
 }
 
 // UpstreamStatus is how an upstream resolver has been doing.

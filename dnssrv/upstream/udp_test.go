@@ -177,6 +177,7 @@ func TestForgedRepliesAreNotBelieved(t *testing.T) {
 func TestCookiesAreKeptAndAskedFor(t *testing.T) {
 	var mode atomic.Value
 	mode.Store("give")
+	var mu sync.Mutex
 	var seen []string
 	f := newFake(t, true, func(w dns.ResponseWriter, r *dns.Msg) {
 		c := ""
@@ -185,7 +186,9 @@ func TestCookiesAreKeptAndAskedFor(t *testing.T) {
 				c = o.Cookie
 			}
 		}
+		mu.Lock()
 		seen = append(seen, c)
+		mu.Unlock()
 		m := answer(r, "192.0.2.1")
 		m.SetEdns0(1232, false)
 		give := func(server string) {
@@ -212,6 +215,8 @@ func TestCookiesAreKeptAndAskedFor(t *testing.T) {
 			t.Fatalf("%s: %s", step, got)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	one, two := hex.EncodeToString([]byte("server-1")), hex.EncodeToString([]byte("server-2"))
 	for i, want := range []string{"", one, one, two, two, "", two} { // the sixth over TCP
 		if len(seen) <= i || len(seen[i]) > 0 && seen[i][16:] != want || len(seen[i]) == 0 && i != 5 {
