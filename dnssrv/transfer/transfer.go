@@ -40,6 +40,7 @@ func Newer(a, b uint32) bool { return a != b && int32(a-b) > 0 }
 
 // Wire returns rr as zones are kept, with its owner in lower case.
 func Wire(rr dns.RR) (string, error) {
+	rr = dns.Copy(rr) // packing notes the length in the record, which others may read
 	b := make([]byte, dns.Len(rr)+1)
 	for {
 		n, err := dns.PackRR(rr, b, 0, nil, false)
