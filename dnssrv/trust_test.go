@@ -74,6 +74,10 @@ func trusting(w *signedtest.World, upstreams ...string) *config.Document {
 	return d
 }
 
+func expire(z *signedtest.Zone) {
+	z.From, z.Til = time.Now().Add(-20*24*time.Hour), time.Now().Add(-7*24*time.Hour)
+}
+
 func wantAD(m *dns.Msg) { m.AuthenticatedData = true }
 func wantCD(m *dns.Msg) { m.CheckingDisabled = true }
 
@@ -90,14 +94,14 @@ func flags(m *dns.Msg) string {
 func TestAnswersFromOutsideAreChecked(t *testing.T) {
 	w, shop := universe(t)
 	var count atomic.Int64
-	up := source(t, resolving(w, &count))
-	s := start(t, conf(trusting(w, up.addr)), nil)
 	w.Edit = func(q dns.Question, m *dns.Msg) {
 		if strings.HasPrefix(q.Name, "forged.") && q.Qtype == dns.TypeA {
 			rr, _ := dns.NewRR(q.Name + " 300 IN A 192.0.2.66")
 			m.Answer, m.Ns, m.Rcode = []dns.RR{rr}, nil, dns.RcodeSuccess
 		}
 	}
+	up := source(t, resolving(w, &count))
+	s := start(t, conf(trusting(w, up.addr)), nil)
 	for _, tt := range []struct {
 		name string
 		typ  uint16
@@ -142,7 +146,7 @@ func TestAnswersFromOutsideAreChecked(t *testing.T) {
 	if r := ask(t, s, "udp", "x.wild.shop.example.", dns.TypeA, edns); len(r.Answer) != 1 || len(r.Ns) != 0 {
 		t.Errorf("without DO: %v", r)
 	}
-	shop.From, shop.Til = time.Now().Add(-20*24*time.Hour), time.Now().Add(-7*24*time.Hour)
+	w.Change(func() { expire(shop) })
 	s.Flush()
 	if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, edns)); got != "SERVFAIL EDE 7" {
 		t.Errorf("expired: %s", got)
@@ -258,7 +262,7 @@ func TestBogusStaysBogus(t *testing.T) {
 	if got := flags(ask(t, s, "udp", "lan.shop.example.", dns.TypeA, wantAD)); strings.HasPrefix(got, "ad") || strings.Contains(got, "192.168") {
 		t.Errorf("rebinding: %s", got)
 	}
-	shop.From, shop.Til = time.Now().Add(-20*24*time.Hour), time.Now().Add(-7*24*time.Hour)
+	w.Change(func() { expire(shop) })
 	s.Flush()
 	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		if got := flags(ask(t, s, "udp", "www.shop.example.", typ, edns)); got != "SERVFAIL EDE 7" {

@@ -9,7 +9,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A World is a tree of zones. Change it only while nobody asks.
+// A World is a tree of zones. Once somebody asks, change it, and its zones, within
+// [World.Change] only.
 type World struct {
 	Root *Zone
 	// Edit, if not nil, may change each answer before it is given.
@@ -22,6 +23,13 @@ type World struct {
 // Fetch answers as a validate.Fetch.
 func (w *World) Fetch(_ context.Context, name string, typ uint16) (*dns.Msg, error) {
 	return w.Ask(name, typ), nil
+}
+
+// Change runs f while nobody is answered.
+func (w *World) Change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
 }
 
 // Asked returns how often the question was asked.
