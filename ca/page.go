@@ -3,14 +3,18 @@ package ca
 import (
 	_ "embed"
 	"encoding/pem"
-	"html/template"
+	"html"
+	"io"
 	"net/http"
+	"strings"
 )
 
+// page has its values as {{.Name}}, all of them as text between tags. They are put
+// in without html/template: whatever uses that makes the linker keep every method
+// of every type, which are megabytes.
+//
 //go:embed page.html
-var pageHTML string
-
-var page = template.Must(template.New("ca").Parse(pageHTML))
+var page string
 
 // Handler serves the root certificate to devices that do not trust it yet, at
 // /root.pem and, in DER, at /root.crt, and a page about it at /. There is
@@ -34,7 +38,12 @@ func (s *Server) Handler() http.Handler {
 			return
 		}
 		head(w, "text/html; charset=utf-8")
-		if err := page.Execute(w, r); err != nil {
+		fill := strings.NewReplacer(
+			"{{.Domain}}", html.EscapeString(r.Domain),
+			"{{.SHA256}}", html.EscapeString(r.SHA256),
+			"{{.NotAfter}}", r.NotAfter.Format("2 January 2006"),
+		)
+		if _, err := io.WriteString(w, fill.Replace(page)); err != nil {
 			s.log.Debug("page not sent", "err", err)
 		}
 	})

@@ -3,17 +3,21 @@ package proxy
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
+	"html"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"pic/core/config"
 )
 
+// page has its values as {{.Name}}, all of them as text between tags. They are put
+// in without html/template: whatever uses that makes the linker keep every method
+// of every type, which are megabytes.
+//
 //go:embed page.html
-var pageHTML string
-
-var page = template.Must(template.New("page").Parse(pageHTML))
+var page string
 
 // forbidden says why somebody may not enter.
 var forbidden = map[config.Access]string{
@@ -37,8 +41,8 @@ func fail(w http.ResponseWriter, r *http.Request, status int, why string) {
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_ = page.Execute(w, struct {
-		Status     int
-		Title, Why string
-	}{status, title, why}) // the client may be gone; nothing to do about it
+	fill := strings.NewReplacer(
+		"{{.Status}}", strconv.Itoa(status), "{{.Title}}", html.EscapeString(title), "{{.Why}}", html.EscapeString(why),
+	)
+	_, _ = io.WriteString(w, fill.Replace(page)) // the client may be gone; nothing to do about it
 }

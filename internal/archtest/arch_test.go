@@ -144,6 +144,8 @@ func TestImportsGoDownTheFloors(t *testing.T) {
 var banned = map[string]string{
 	"log":                   "log through the *slog.Logger that New got",
 	"io/ioutil":             "it is obsolete",
+	"html/template":         "it makes the linker keep every method of every type, which are megabytes",
+	"text/template":         "it makes the linker keep every method of every type, which are megabytes",
 	"math/rand":             "use math/rand/v2, or crypto/rand for what must not be guessed",
 	"github.com/pkg/errors": "use errors and fmt",
 }
