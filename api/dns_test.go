@@ -29,6 +29,19 @@ func TestANameIsBlockedAndAllowedByOneRule(t *testing.T) {
 		{"block", "_dmarc.example.com", []string{"||ads.example.com^", "||_dmarc.example.com^"}},
 		{"allow", "ads.example.com", []string{"||_dmarc.example.com^", "@@||ads.example.com^"}},
 		{"block", "ads.example.com", []string{"||_dmarc.example.com^", "||ads.example.com^"}},
+		{"allow", "a.ads.example.com", []string{"||_dmarc.example.com^", "||ads.example.com^", "@@||a.ads.example.com^"}},
+		// What a rule above lets through is blocked by force.
+		{"block", "x.a.ads.example.com", []string{
+			"||_dmarc.example.com^", "||ads.example.com^", "@@||a.ads.example.com^", "||x.a.ads.example.com^$important",
+		}},
+		{"allow", "y.x.a.ads.example.com", []string{
+			"||_dmarc.example.com^", "||ads.example.com^", "@@||a.ads.example.com^", "||x.a.ads.example.com^$important",
+			"@@||y.x.a.ads.example.com^$important",
+		}},
+		{"allow", "x.a.ads.example.com", []string{
+			"||_dmarc.example.com^", "||ads.example.com^", "@@||a.ads.example.com^", "@@||y.x.a.ads.example.com^$important",
+			"@@||x.a.ads.example.com^",
+		}},
 	} {
 		alice.do("POST", "/api/dns/"+step.verb, `{"name":"`+step.name+`"}`).want(t, 200, &out)
 		if got := h.rules(); !slices.Equal(got, step.want) {

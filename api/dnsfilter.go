@@ -88,16 +88,33 @@ func (a *API) judge(ctx context.Context, in *judgeInput, mark, opposite, verb st
 				}
 				rules = &d.DNS.Filter.Groups[i].Rules
 			}
-			rule := mark + name + "^"
 			*rules = slices.DeleteFunc(*rules, func(r string) bool {
-				return r == opposite+name+"^" || opposite == "||" && r == name
+				return r == opposite+name+"^" || r == opposite+name+"^"+important || opposite == "||" && r == name
 			})
+			rule := mark + name + "^"
+			if outweighed(*rules, name, mark, opposite) {
+				rule += important
+			}
 			if !slices.Contains(*rules, rule) {
 				*rules = append(*rules, rule)
 			}
 			return nil
 		},
 	})
+}
+
+// important makes a rule win over those that have it not.
+const important = "$important"
+
+// outweighed reports whether a rule about a domain above name says the opposite
+// and would win. Of equal strength, an exception does.
+func outweighed(rules []string, name, mark, opposite string) bool {
+	for _, up, more := strings.Cut(name, "."); more; _, up, more = strings.Cut(up, ".") {
+		if slices.Contains(rules, opposite+up+"^"+important) || mark == "||" && slices.Contains(rules, opposite+up+"^") {
+			return true
+		}
+	}
+	return false
 }
 
 // looseName reports whether devices may ask for s although no host may be called

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,5 +121,32 @@ func TestAnAnswerInShort(t *testing.T) {
 		if n >= end {
 			inShort(b[:n], end)
 		}
+	}
+}
+
+// What was checked by DNSSEC is told as such by the log, by a lookup and by the
+// counts.
+func TestTheLogSaysWhatWasChecked(t *testing.T) {
+	w, _ := universe(t)
+	var count atomic.Int64
+	up := source(t, resolving(w, &count))
+	s := start(t, conf(trusting(w, up.addr)), nil)
+	for range 3 {
+		ask(t, s, "udp", "www.shop.example.", dns.TypeA)
+	}
+	p, err := s.Queries(t.Context(), QueryFilter{})
+	if err != nil || len(p.Records) != 0 {
+		t.Errorf("a log without a folder has %+v, %v", p, err)
+	}
+	tail := s.Tail(t.Context())
+	ask(t, s, "udp", "www.shop.example.", dns.TypeA)
+	if r := <-tail; !r.Secure || r.Source != querylog.Cache || r.Upstream != up.addr {
+		t.Errorf("told of %+v", r)
+	}
+	if !s.Stats().Validating {
+		t.Error("nothing is checked, it says")
+	}
+	if r, err := s.Lookup(t.Context(), "www.shop.example", "A", loopback4); err != nil || !r.Secure {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
