@@ -1,7 +1,13 @@
 package dnssrv
 
 import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -19,5 +25,59 @@ func TestASignatureWithACompressedOwnerIsOne(t *testing.T) {
 	}
 	if len(out) < headerLen || int(out[3]&15) != dns.RcodeFormatError && int(out[3]&15) != dns.RcodeNotAuth {
 		t.Errorf("got % x", out)
+	}
+}
+
+// A client may ask as often over one transport as over another.
+func TestAQueryCountsOnceOverEveryTransport(t *testing.T) {
+	d := lab()
+	d.DNS.Rate = new(int)
+	*d.DNS.Rate = 5
+	d.DNS.HTTPS = new(true)
+	s := guarded(t, d)
+	wire := packed(t, new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA))
+	for name, once := range map[string]func(){
+		"udp": func() { ask(t, s.Server, "udp", "nas.oak.home.arpa.", dns.TypeA) },
+		"tcp": func() { ask(t, s.Server, "tcp", "nas.oak.home.arpa.", dns.TypeA) },
+		"tls": func() {
+			c := s.dot(t, "127.0.0.1", "dns.oak.home.arpa")
+			if err := c.WriteMsg(new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA)); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.ReadMsg(); err != nil {
+				t.Error(err)
+			}
+		},
+		"https": func() {
+			r := httptest.NewRequest("POST", "https://dns.oak.home.arpa/dns-query", bytes.NewReader(wire))
+			r.Header.Set("Content-Type", dohType)
+			r.RemoteAddr = "127.0.0.1:1234"
+			w := httptest.NewRecorder()
+			s.DoH().ServeHTTP(w, r)
+			if w.Code != http.StatusOK {
+				t.Errorf("https: %d %s", w.Code, w.Body)
+			}
+		},
+		"quic": func() {
+			str, err := s.doq(t, "dns.oak.home.arpa").OpenStreamSync(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA)
+			m.Id = 0
+			b := packed(t, m)
+			str.Write(append([]byte{0, byte(len(b))}, b...))
+			str.Close()
+			if got, err := io.ReadAll(str); err != nil || len(got) < headerLen {
+				t.Errorf("quic: % x, %v", got, err)
+			}
+		},
+	} {
+		b := s.rate.bucket(s.rate.client(netip.MustParseAddr("127.0.0.1")), 0)
+		b.due.Store(0)
+		once()
+		if due := time.Duration(b.due.Load()); due > time.Since(s.rate.start)+time.Second/5 {
+			t.Errorf("%s: one query counts as more", name)
+		}
 	}
 }
