@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,72 @@ func TestAQueryCountsOnceOverEveryTransport(t *testing.T) {
 		once()
 		if due := time.Duration(b.due.Load()); due > time.Since(s.rate.start)+time.Second/5 {
 			t.Errorf("%s: one query counts as more", name)
+		}
+	}
+}
+
+// What is told after its time was checked when it came: raw answers, which are
+// kept for who checks them, are nobody else's.
+func TestWhatWasNotBelievedIsNotToldAfterItsTime(t *testing.T) {
+	w, _ := universe(t)
+	up := source(t, resolving(w, nil))
+	w.Edit = func(q dns.Question, m *dns.Msg) {
+		if strings.HasPrefix(q.Name, "forged.") && q.Qtype == dns.TypeA {
+			rr, _ := dns.NewRR(q.Name + " 300 IN A 192.0.2.66")
+			m.Answer, m.Ns, m.Rcode = []dns.RR{rr}, nil, dns.RcodeSuccess
+		}
+	}
+	s := start(t, conf(trusting(w, up.addr)), nil)
+	for _, n := range []string{"forged.shop.example.", "lan.shop.example."} {
+		ask(t, s, "udp", n, dns.TypeA, edns)
+	}
+	// Time goes by, and the upstream goes away.
+	for i := range s.forward.cache.shards {
+		sh := &s.forward.cache.shards[i]
+		sh.mu.Lock()
+		for _, k := range sh.by {
+			k.born, k.broken = k.born.Add(-time.Hour), k.broken.Add(-time.Hour)
+		}
+		sh.mu.Unlock()
+	}
+	s.hot.Store(nil)
+	up.down()
+	for n, want := range map[string]string{
+		"forged.shop.example.": "SERVFAIL", "lan.shop.example.": "NOERROR EDE",
+	} {
+		for _, with := range []func(*dns.Msg){edns, wantDO} {
+			got := flags(ask(t, s, "udp", n, dns.TypeA, with))
+			if !strings.HasPrefix(got, want) && !strings.HasPrefix(got, "SERVFAIL") || strings.Contains(got, "192.") {
+				t.Errorf("%s: %s", n, got)
+			}
+		}
+	}
+}
+
+func TestWhatIsForgedNowIsNotToldAsItWas(t *testing.T) {
+	w, shop := universe(t)
+	up := source(t, resolving(w, nil))
+	s := start(t, conf(trusting(w, up.addr)), nil)
+	if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, wantAD)); !strings.HasPrefix(got, "ad NOERROR") {
+		t.Fatalf("before: %s", got)
+	}
+	pass := func() {
+		for i := range s.forward.cache.shards {
+			sh := &s.forward.cache.shards[i]
+			sh.mu.Lock()
+			for _, k := range sh.by {
+				k.born, k.broken = k.born.Add(-time.Hour), k.broken.Add(-time.Hour)
+			}
+			sh.mu.Unlock()
+		}
+		s.hot.Store(nil)
+	}
+	pass()
+	s.trust.flush()
+	shop.From, shop.Til = time.Now().Add(-20*24*time.Hour), time.Now().Add(-7*24*time.Hour)
+	for range 2 {
+		if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, edns)); got != "SERVFAIL EDE 7" {
+			t.Errorf("got %s", got)
 		}
 	}
 }
