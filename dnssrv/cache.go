@@ -183,10 +183,11 @@ func (c *cache) find(q question, now, revived time.Time) find {
 	return find{answer: k.failure, age: age}
 }
 
-// spare returns the answer of k whose time is over, if it may still be told.
+// spare returns the answer of k whose time is over, if it may still be told: not
+// where another came since that must not be believed.
 func (c *cache) spare(k *kept, now time.Time) *answer {
 	age := now.Sub(k.born)
-	if k.answer == nil || age < 0 || age >= k.life+time.Duration(c.stale.Load()) {
+	if k.answer == nil || k.failure != nil && k.failure.bogus || age < 0 || age >= k.life+time.Duration(c.stale.Load()) {
 		return nil
 	}
 	return k.late()

@@ -52,16 +52,24 @@ func (f *forwarder) checked(ctx context.Context, r *routing, g *group, q questio
 	}
 	raw := question{name: q.name, typ: q.typ, do: true, cd: true, raw: true}
 	a, age := f.through(ctx, raw)
-	if a.failed || a.ede == edeStale || a.ede == edeStaleNX {
+	if a.failed {
 		b := *a
 		return &b
 	}
+	// What is told after its time is judged like all else: it may never have
+	// been believed.
+	late := a.ede == edeStale || a.ede == edeStaleNX
 	said := a.reply(age)
 	full, err := said.unpack(raw)
 	if err != nil {
 		return failed(edeInvalid)
 	}
 	v := f.judge(ctx, q, full)
+	if late && v.bogus { // signatures have their time too
+		b := failed(edeUnreachable)
+		b.unasked = true
+		return b
+	}
 	if v.bogus {
 		b := failed(v.ede)
 		b.bogus = true
@@ -71,8 +79,12 @@ func (f *forwarder) checked(ctx context.Context, r *routing, g *group, q questio
 	if err != nil {
 		return failed(edeInvalid)
 	}
-	b.secure = v.secure && b.ede == nil
 	b.from = a.from
+	if late {
+		b.life, b.ede = 0, a.ede
+		return b
+	}
+	b.secure = v.secure && b.ede == nil
 	if b.ede == nil {
 		b.ede = v.ede
 	}

@@ -58,6 +58,10 @@ func (s *Server) peer(run context.Context, b []byte, q *query, c client, limit f
 		asked := *q
 		return nil, func() []byte { return s.transfer(run, bare, &asked, c, session) }
 	}
+	if session == nil || transfer.Signed(bare) {
+		// Signed by one reading and not by the other, or twice.
+		return reject(b, dns.RcodeFormatError, nil), nil
+	}
 	if p := t.peers[q.name]; p != nil {
 		_, second := among(p.secondaries, c.from, session.Key())
 		_, first := among(p.primaries, c.from, session.Key())

@@ -89,7 +89,7 @@ func Signed(b []byte) bool {
 	if !ok {
 		return false
 	}
-	end := ownerEnd(string(b[at:])) + at
+	end := skipName(b, at) // which may be a pointer
 	return end+2 <= len(b) && binary.BigEndian.Uint16(b[end:]) == dns.TypeTSIG
 }
 

@@ -1,0 +1,150 @@
+package dnssrv
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A signature whose owner is a pointer into the message is as good as any other,
+// and must not be taken for a signature by one part and for none by another.
+func TestASignatureWithACompressedOwnerIsOne(t *testing.T) {
+	s := start(t, conf(oak()), nil)
+	b := packed(t, new(dns.Msg).SetQuestion("www.oak.home.arpa.", dns.TypeA))
+	b[11] = 1
+	b = append(b, 0xc0, headerLen, 0, byte(dns.TypeTSIG), 0, byte(dns.ClassANY), 0, 0, 0, 0, 0, 0)
+	out, later := s.respond(t.Context(), b, from("192.168.1.9"), datagramLimit)
+	if later != nil {
+		t.Fatal("it waits for others")
+	}
+	if len(out) < headerLen || int(out[3]&15) != dns.RcodeFormatError && int(out[3]&15) != dns.RcodeNotAuth {
+		t.Errorf("got % x", out)
+	}
+}
+
+// A client may ask as often over one transport as over another.
+func TestAQueryCountsOnceOverEveryTransport(t *testing.T) {
+	d := lab()
+	d.DNS.Rate = new(int)
+	*d.DNS.Rate = 5
+	d.DNS.HTTPS = new(true)
+	s := guarded(t, d)
+	wire := packed(t, new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA))
+	for name, once := range map[string]func(){
+		"udp": func() { ask(t, s.Server, "udp", "nas.oak.home.arpa.", dns.TypeA) },
+		"tcp": func() { ask(t, s.Server, "tcp", "nas.oak.home.arpa.", dns.TypeA) },
+		"tls": func() {
+			c := s.dot(t, "127.0.0.1", "dns.oak.home.arpa")
+			if err := c.WriteMsg(new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA)); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.ReadMsg(); err != nil {
+				t.Error(err)
+			}
+		},
+		"https": func() {
+			r := httptest.NewRequest("POST", "https://dns.oak.home.arpa/dns-query", bytes.NewReader(wire))
+			r.Header.Set("Content-Type", dohType)
+			r.RemoteAddr = "127.0.0.1:1234"
+			w := httptest.NewRecorder()
+			s.DoH().ServeHTTP(w, r)
+			if w.Code != http.StatusOK {
+				t.Errorf("https: %d %s", w.Code, w.Body)
+			}
+		},
+		"quic": func() {
+			str, err := s.doq(t, "dns.oak.home.arpa").OpenStreamSync(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA)
+			m.Id = 0
+			b := packed(t, m)
+			str.Write(append([]byte{0, byte(len(b))}, b...))
+			str.Close()
+			if got, err := io.ReadAll(str); err != nil || len(got) < headerLen {
+				t.Errorf("quic: % x, %v", got, err)
+			}
+		},
+	} {
+		b := s.rate.bucket(s.rate.client(netip.MustParseAddr("127.0.0.1")), 0)
+		b.due.Store(0)
+		once()
+		if due := time.Duration(b.due.Load()); due > time.Since(s.rate.start)+time.Second/5 {
+			t.Errorf("%s: one query counts as more", name)
+		}
+	}
+}
+
+// What is told after its time was checked when it came: raw answers, which are
+// kept for who checks them, are nobody else's.
+func TestWhatWasNotBelievedIsNotToldAfterItsTime(t *testing.T) {
+	w, _ := universe(t)
+	up := source(t, resolving(w, nil))
+	w.Edit = func(q dns.Question, m *dns.Msg) {
+		if strings.HasPrefix(q.Name, "forged.") && q.Qtype == dns.TypeA {
+			rr, _ := dns.NewRR(q.Name + " 300 IN A 192.0.2.66")
+			m.Answer, m.Ns, m.Rcode = []dns.RR{rr}, nil, dns.RcodeSuccess
+		}
+	}
+	s := start(t, conf(trusting(w, up.addr)), nil)
+	for _, n := range []string{"forged.shop.example.", "lan.shop.example."} {
+		ask(t, s, "udp", n, dns.TypeA, edns)
+	}
+	// Time goes by, and the upstream goes away.
+	for i := range s.forward.cache.shards {
+		sh := &s.forward.cache.shards[i]
+		sh.mu.Lock()
+		for _, k := range sh.by {
+			k.born, k.broken = k.born.Add(-time.Hour), k.broken.Add(-time.Hour)
+		}
+		sh.mu.Unlock()
+	}
+	s.hot.Store(nil)
+	up.down()
+	for n, want := range map[string]string{
+		"forged.shop.example.": "SERVFAIL", "lan.shop.example.": "NOERROR EDE",
+	} {
+		for _, with := range []func(*dns.Msg){edns, wantDO} {
+			got := flags(ask(t, s, "udp", n, dns.TypeA, with))
+			if !strings.HasPrefix(got, want) && !strings.HasPrefix(got, "SERVFAIL") || strings.Contains(got, "192.") {
+				t.Errorf("%s: %s", n, got)
+			}
+		}
+	}
+}
+
+func TestWhatIsForgedNowIsNotToldAsItWas(t *testing.T) {
+	w, shop := universe(t)
+	up := source(t, resolving(w, nil))
+	s := start(t, conf(trusting(w, up.addr)), nil)
+	if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, wantAD)); !strings.HasPrefix(got, "ad NOERROR") {
+		t.Fatalf("before: %s", got)
+	}
+	pass := func() {
+		for i := range s.forward.cache.shards {
+			sh := &s.forward.cache.shards[i]
+			sh.mu.Lock()
+			for _, k := range sh.by {
+				k.born, k.broken = k.born.Add(-time.Hour), k.broken.Add(-time.Hour)
+			}
+			sh.mu.Unlock()
+		}
+		s.hot.Store(nil)
+	}
+	pass()
+	s.trust.flush()
+	shop.From, shop.Til = time.Now().Add(-20*24*time.Hour), time.Now().Add(-7*24*time.Hour)
+	for range 2 {
+		if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, edns)); got != "SERVFAIL EDE 7" {
+			t.Errorf("got %s", got)
+		}
+	}
+}
