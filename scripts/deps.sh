@@ -9,7 +9,6 @@ named bind9
 nsd nsd
 knotd knot
 dnssec-verify bind9-utils
-named bind9
 ldns-verify-zone ldnsutils
 kdig knot-dnsutils
 unbound unbound
