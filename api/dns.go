@@ -37,6 +37,7 @@ type DNS interface {
 	Export(zone string) (string, error)
 	Import(text, zone string) (records []config.Record, notes []string, err error)
 	Rollover(ctx context.Context, zone string) error
+	ClearUpdates(ctx context.Context, zone string) (int, error)
 }
 
 func (a *API) dnsRoutes() {

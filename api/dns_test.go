@@ -111,6 +111,11 @@ func TestRecordsComeInAndZonesGoOut(t *testing.T) {
 		t.Errorf("a mistake is told as %q", e.Detail)
 	}
 	alice.do("POST", "/api/dns/zones/other.example/import", body).problem(t, 404)
+	var cleared wire.DNSCleared
+	alice.do("DELETE", "/api/dns/zones/oak.home.arpa/updates", nil).want(t, 200, &cleared)
+	if cleared.Records != 0 {
+		t.Errorf("%d records of updates that nobody made", cleared.Records)
+	}
 	h.as("vera").do("GET", "/api/dns/zones/other.example/export", nil).problem(t, 404)
 	var zones []wire.DNSZone
 	h.as("vera").do("GET", "/api/dns/zones", nil).want(t, 200, &zones)

@@ -21,6 +21,7 @@ func (a *API) zoneRoutes() {
 	route(a, Admins, "POST /api/dns/zones/{zone}/import", "Put the records of a master file into a zone", a.dnsImport, wide)
 	route(a, Admins, "POST /api/dns/zones/{zone}/transfer", "Ask the primaries of a zone, and tell its secondaries, now", a.dnsTransfer)
 	route(a, Admins, "POST /api/dns/zones/{zone}/rollover", "Begin to exchange the keys that sign a zone", a.dnsRollover)
+	route(a, Admins, "DELETE /api/dns/zones/{zone}/updates", "Remove what programs put into a zone by updates", a.dnsClearUpdates)
 	route(a, Admins, "POST /api/dns/keys", "Add a TSIG key; its secret is shown this once", a.dnsAddKey)
 	route(a, Admins, "DELETE /api/dns/keys/{name}", "Remove a TSIG key", a.dnsRemoveKey)
 }
@@ -41,7 +42,7 @@ func (a *API) dnsZones(context.Context, *struct{}) (*body[[]wire.DNSZone], error
 		for _, p := range z.Sharing.Primaries {
 			w.Primaries = append(w.Primaries, partner(p))
 		}
-		w.Expires = z.Sharing.Expires
+		w.Expires, w.Updates = z.Sharing.Expires, z.Sharing.Updates
 		out = append(out, w)
 	}
 	return &body[[]wire.DNSZone]{out}, nil
@@ -133,6 +134,15 @@ func (a *API) dnsRollover(ctx context.Context, in *zonePath) (*struct{}, error) 
 	}
 	a.tell(ctx, "dns.rollover", in.Zone, "the keys of the zone "+in.Zone+" are being exchanged")
 	return nil, nil
+}
+
+func (a *API) dnsClearUpdates(ctx context.Context, in *zonePath) (*body[wire.DNSCleared], error) {
+	n, err := a.DNS.ClearUpdates(ctx, in.Zone)
+	if err != nil {
+		return nil, wrong("zone", err.Error())
+	}
+	a.tell(ctx, "dns.cleared", in.Zone, fmt.Sprintf("%d records of updates were removed from the zone %s", n, in.Zone))
+	return &body[wire.DNSCleared]{wire.DNSCleared{Records: n}}, nil
 }
 
 // tsigKind is what the vault calls TSIG secrets.

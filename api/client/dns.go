@@ -147,6 +147,13 @@ func (c *Client) RollZone(ctx context.Context, zone string) error {
 	return err
 }
 
+// ClearZone removes what programs put into a zone by updates and returns how many
+// records that were.
+func (c *Client) ClearZone(ctx context.Context, zone string) (int, error) {
+	got, err := call[wire.DNSCleared](ctx, c, http.MethodDelete, at("/api/dns/zones/", zone)+"/updates", nil)
+	return got.Records, err
+}
+
 // AddDNSKey adds a TSIG key.
 func (c *Client) AddDNSKey(ctx context.Context, k wire.NewDNSKey, e Edit) (wire.DNSKeyOutcome, error) {
 	return call[wire.DNSKeyOutcome](ctx, c, http.MethodPost, "/api/dns/keys", k, e)

@@ -197,6 +197,12 @@ type DNSZone struct {
 	Secondaries []DNSPartner `json:"secondaries"`
 	Primaries   []DNSPartner `json:"primaries"`
 	Expires     time.Time    `json:"expires,omitzero" doc:"Of a secondary zone whose primaries do not answer"`
+	Updates     int          `json:"updates" doc:"Records that programs put there by updates (RFC 2136)"`
+}
+
+// DNSCleared is how much was removed.
+type DNSCleared struct {
+	Records int `json:"records"`
 }
 
 // A DNSSignKey is a key that signs a zone.

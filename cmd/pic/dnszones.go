@@ -214,6 +214,18 @@ var dnsZoneCommand = command{name: "zone", words: []command{
 		},
 	},
 	{
+		name: "clear", args: "ZONE", short: "Remove what programs put into a zone by updates",
+		run: func(p *program, _ *flag.FlagSet) action {
+			return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
+				n, err := cell.ClearZone(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return p.done(fmt.Sprintf("%d records of updates are gone from %s", n, args[0]))
+			}, "ZONE")
+		},
+	},
+	{
 		name: "rollover", args: "ZONE", short: "Begin to exchange the keys that sign a zone",
 		run: func(p *program, _ *flag.FlagSet) action {
 			return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {

@@ -584,6 +584,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dns/zones/{zone}/updates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove what programs put into a zone by updates */
+        delete: operations["dns-zones-zone-updates-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/email": {
         parameters: {
             query?: never;
@@ -1518,6 +1535,10 @@ export interface components {
             /** Format: double */
             upToMs: number;
         };
+        DNSCleared: {
+            /** Format: int64 */
+            records: number;
+        };
         DNSCount: {
             /** Format: int64 */
             count: number;
@@ -1755,6 +1776,11 @@ export interface components {
             /** Format: int32 */
             serial: number;
             signed: boolean;
+            /**
+             * Format: int64
+             * @description Records that programs put there by updates (RFC 2136)
+             */
+            updates: number;
         };
         Diff: {
             diff: components["schemas"]["Difference"][];
@@ -3662,6 +3688,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "dns-zones-zone-updates-delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DNSCleared"];
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {

@@ -144,6 +144,12 @@ function optionsPath(z: DNSZone): string | undefined {
 	return undefined
 }
 
+const done = {
+	transfer: t("The other servers are asked."),
+	rollover: t("A new key is on its way."),
+	updates: t("What programs put there is gone."),
+}
+
 function Detail({ z, may }: { z: DNSZone; may: boolean }) {
 	const { doc } = useEditable()
 	const config = doc?.dns.zones?.find((c) => c.name === z.name)
@@ -153,9 +159,10 @@ function Detail({ z, may }: { z: DNSZone; may: boolean }) {
 	const refresh = useRefresh()
 	const [importing, setImporting] = useState(false)
 	const act = useMutation({
-		mutationFn: (what: "transfer" | "rollover") => call<void>(`${url}/${what}`, { method: "POST" }),
+		mutationFn: (what: keyof typeof done) =>
+			call<unknown>(`${url}/${what}`, { method: what === "updates" ? "DELETE" : "POST" }),
 		onSuccess: (_, what) => {
-			toast(what === "transfer" ? t("The other servers are asked.") : t("A new key is on its way."))
+			toast(done[what])
 			return refresh("dns")
 		},
 		onError: (err) => toast(textOf(err)),
@@ -215,6 +222,21 @@ function Detail({ z, may }: { z: DNSZone; may: boolean }) {
 						)}
 						<Partners name={t("Secondaries")} list={z.secondaries} serial={z.serial} />
 						<Partners name={t("Primaries")} list={z.primaries} serial={z.serial} />
+						{z.updates > 0 && (
+							<Fact name={t("Put there by programs")}>
+								{tn(z.updates, "{n} record", "{n} records")}
+								{may && (
+									<Button
+										size="small"
+										icon={Trash2}
+										isPending={act.isPending}
+										onPress={() => act.mutate("updates")}
+									>
+										{t("Remove them")}
+									</Button>
+								)}
+							</Fact>
+						)}
 						{z.expires && (
 							<Fact name={t("Expires")}>
 								<Time at={z.expires} />
