@@ -2,15 +2,23 @@ package dnssrv
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"pic/internal/listen"
+	"pic/internal/nettest"
 )
 
 // A signature whose owner is a pointer into the message is as good as any other,
@@ -146,5 +154,51 @@ func TestWhatIsForgedNowIsNotToldAsItWas(t *testing.T) {
 		if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, edns)); got != "SERVFAIL EDE 7" {
 			t.Errorf("got %s", got)
 		}
+	}
+}
+
+// A query that comes before the server knows anything waits; it is not refused.
+func TestNothingIsRefusedBeforeThereIsATable(t *testing.T) {
+	c := conf(lab())
+	port := freePort(t)
+	for i := range c.Sockets {
+		c.Sockets[i].Addr = netip.AddrPortFrom(c.Sockets[i].Addr.Addr(), port)
+	}
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil)})
+	running(t, s)
+	s.keeper.mu.Lock() // as if there were much to read
+	applied := make(chan error, 1)
+	go func() { applied <- s.Apply(context.Background(), c) }()
+	conn, err := net.Dial("udp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	b := packed(t, new(dns.Msg).SetQuestion("nas.oak.home.arpa.", dns.TypeA))
+	buf := make([]byte, maxSize)
+	// As long as nobody listens, the kernel says so.
+	nettest.WaitFor(t, 5*time.Second, func() bool {
+		conn.Write(b)
+		conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err := conn.Read(buf)
+		return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
+	})
+	s.keeper.mu.Unlock()
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	conn.Write(b)
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for range 2 {
+		n, err := conn.Read(buf)
+		if err != nil {
+			break
+		}
+		if rcode := int(buf[3] & 15); n < headerLen || rcode != dns.RcodeSuccess {
+			t.Errorf("told %s", rcodeName(rcode))
+		}
+	}
+	if st := s.Stats(); st.Refused != 0 {
+		t.Errorf("%d refused", st.Refused)
 	}
 }

@@ -154,9 +154,15 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		s.keeper.open()
 		s.wg.Go(func() { s.tend(run) })
 	}
-	for _, b := range swap.Added() {
-		if err := s.serve(b, slices.Contains(c.TLS, b.Socket)); err != nil {
+	secure := func(b listen.Bound) bool { return slices.Contains(c.TLS, b.Socket) }
+	added := swap.Added()
+	for _, b := range added {
+		if b.Packet == nil || !secure(b) {
+			continue
+		}
+		if err := s.serveQUIC(s.run, b.Packet); err != nil {
 			swap.Abort()
+			s.keys.Follow(s.table.Load().conf.signed())
 			return err
 		}
 	}
@@ -167,6 +173,9 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.forward.follow(t.routes, t.care)
 	s.trust.follow(c.DNS.Validate, t.anchors)
 	s.hot.Store(nil) // what came of former upstreams meanwhile
+	for _, b := range added { // not before there is something to say: queries wait
+		s.serve(b, secure(b))
+	}
 	s.part(c.TLS)
 	swap.Commit()
 	if len(c.Sockets) == 0 {
@@ -207,19 +216,17 @@ func (s *Server) part(keep []listen.Socket) {
 	}
 }
 
-func (s *Server) serve(b listen.Bound, secure bool) error {
+// serve begins to answer at b, but for QUIC, which is served already.
+func (s *Server) serve(b listen.Bound, secure bool) {
 	s.log.Info("serving", "network", b.Net, "listen", b.LocalAddr(), "tls", secure)
 	switch {
 	case b.Listener != nil && secure:
 		s.serveTLS(s.run, b.Listener)
 	case b.Listener != nil:
 		s.serveTCP(s.run, b.Listener)
-	case secure:
-		return s.serveQUIC(s.run, b.Packet)
-	default:
+	case !secure:
 		s.serveUDP(s.run, b.Packet)
 	}
-	return nil
 }
 
 // Run implements service.Server.
