@@ -160,7 +160,7 @@ func TestWhatIsForgedNowIsNotToldAsItWas(t *testing.T) {
 // A query that comes before the server knows anything waits; it is not refused.
 func TestNothingIsRefusedBeforeThereIsATable(t *testing.T) {
 	c := conf(lab())
-	port := freePort(t)
+	port := nettest.FreePort(t)
 	for i := range c.Sockets {
 		c.Sockets[i].Addr = netip.AddrPortFrom(c.Sockets[i].Addr.Addr(), port)
 	}

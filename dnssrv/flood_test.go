@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pic/internal/nettest"
+
 	"github.com/miekg/dns"
 	"github.com/quic-go/quic-go"
 
@@ -361,7 +363,7 @@ func TestEncryptedConnectionsOutliveChanges(t *testing.T) {
 	}
 	moved := conf
 	moved.Sockets = slices.Clone(conf.Sockets)
-	port := freePort(t)
+	port := nettest.FreePort(t)
 	for i := range moved.Sockets {
 		moved.Sockets[i].Addr = netip.AddrPortFrom(loopback4, port)
 	}

@@ -86,7 +86,7 @@ zone:
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, port := t.TempDir(), loosePort(t)
+			dir, port := t.TempDir(), fmt.Sprint(nettest.FreePort(t))
 			zone := filepath.Join(dir, "elm.zone")
 			write := func(serial int, more string) {
 				if err := os.WriteFile(zone, []byte(elmZone(serial, more)), 0o644); err != nil {
@@ -148,7 +148,7 @@ func TestTransferredZonesOutliveTheirPrimaries(t *testing.T) {
 	})
 	_, port, _ := net.SplitHostPort(primary.at(t, "tcp"))
 	dir := t.TempDir()
-	s := followerOf(t, dir, "acme", loosePort(t), port) // the first does not answer
+	s := followerOf(t, dir, "acme", fmt.Sprint(nettest.FreePort(t)), port) // the first does not answer
 	www := func(s *shared) string { return brief(ask(t, s.Server, "udp", "www.elm.example.", dns.TypeA)) }
 	const want = "NOERROR aa | www.elm.example. A 192.0.2.80"
 	nettest.WaitFor(t, 10*time.Second, func() bool { return www(s) == want })
@@ -207,7 +207,7 @@ func problems(s *shared, code string) string {
 }
 
 func TestNotifyIsForPrimaries(t *testing.T) {
-	s := followerOf(t, t.TempDir(), "xfr", loosePort(t))
+	s := followerOf(t, t.TempDir(), "xfr", fmt.Sprint(nettest.FreePort(t)))
 	notify := func(zone string, sign bool) int {
 		m := new(dns.Msg).SetNotify(zone)
 		c := dns.Client{Timeout: 5 * time.Second}

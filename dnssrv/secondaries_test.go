@@ -18,25 +18,6 @@ import (
 	"pic/internal/nettest"
 )
 
-// loosePort returns a port of loopback that nobody uses, over UDP and TCP.
-func loosePort(t testing.TB) string {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		if pc, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
-			pc.Close()
-			_, port, _ := net.SplitHostPort(l.Addr().String())
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 // runServer starts a name server whose configuration is text; @ in args is its path.
 func runServer(t testing.TB, program, text string, args ...string) *nettest.Proc {
 	t.Helper()
@@ -100,7 +81,7 @@ key:
 }
 
 func TestSecondariesFollowAChange(t *testing.T) {
-	nsd, knot := loosePort(t), loosePort(t)
+	nsd, knot := fmt.Sprint(nettest.FreePort(t)), fmt.Sprint(nettest.FreePort(t))
 	s := share(t, t.TempDir(), func(d *config.Document) {
 		for _, p := range []string{nsd, knot} {
 			d.DNS.Own.Secondaries = append(d.DNS.Own.Secondaries, config.NameServer{Address: "127.0.0.1:" + p, Key: "xfr"})
@@ -175,7 +156,7 @@ zone:
 // A signed zone is one on its secondary too, whatever has changed meanwhile: Knot
 // checks every version, and two verifiers what dig transfers.
 func TestSignedZonesTransferSigned(t *testing.T) {
-	knot := loosePort(t)
+	knot := fmt.Sprint(nettest.FreePort(t))
 	s := share(t, t.TempDir(), func(d *config.Document) {
 		d.DNS.Own.Sign = true
 		d.DNS.Own.Secondaries = []config.NameServer{{Address: "127.0.0.1:" + knot, Key: "xfr"}}

@@ -50,7 +50,7 @@ func guarded(t testing.TB, d *config.Document) *safe {
 	d.DNS.TLS = new(true)
 	c := conf(d)
 	c.TLS = slices.Clone(c.TLS)
-	port := freePort(t)
+	port := nettest.FreePort(t)
 	for i := range c.TLS {
 		c.TLS[i].Addr = netip.AddrPortFrom(c.TLS[i].Addr.Addr(), port)
 	}
@@ -81,24 +81,6 @@ func running(t testing.TB, s *Server) {
 			t.Error("Run does not end")
 		}
 	})
-}
-
-// freePort is free over udp and tcp.
-func freePort(t testing.TB) uint16 {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		if pc, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
-			pc.Close()
-			return uint16(l.Addr().(*net.TCPAddr).Port)
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // certificate is one for the names of oak.

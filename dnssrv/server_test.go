@@ -62,20 +62,7 @@ func start(t testing.TB, c Config, snap *names.Snapshot) *Server {
 	if err := s.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(30 * time.Second):
-			t.Error("Run does not end")
-		}
-	})
+	running(t, s)
 	return s
 }
 

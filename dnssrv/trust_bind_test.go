@@ -93,7 +93,7 @@ func answers(t *testing.T, addr, about string) {
 // nothing.
 func recursing(t *testing.T, addr string) string {
 	t.Helper()
-	dir, at := t.TempDir(), net.JoinHostPort("127.0.0.1", fmt.Sprint(freePort(t)))
+	dir, at := t.TempDir(), net.JoinHostPort("127.0.0.1", fmt.Sprint(nettest.FreePort(t)))
 	_, port, _ := net.SplitHostPort(at)
 	text := fmt.Sprintf(`server:
 	interface: 127.0.0.1

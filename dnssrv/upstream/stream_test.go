@@ -212,7 +212,7 @@ func TestConnectionsAreFewHoweverManyAsk(t *testing.T) {
 }
 
 func TestAResolverThatCannotBeReachedIsNotCalledAgainAtOnce(t *testing.T) {
-	port := freePort(t)
+	port := fmt.Sprint(nettest.FreePort(t))
 	var dials atomic.Int64
 	r := reach(t, "tcp://127.0.0.1:"+port, Options{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"pic/internal/nettest"
 )
 
 // A fake is a resolver of a test, on one port for UDP and perhaps TCP.
@@ -21,7 +24,7 @@ type fake struct {
 
 func newFake(t testing.TB, tcp bool, h func(w dns.ResponseWriter, r *dns.Msg)) *fake {
 	t.Helper()
-	f := &fake{addr: "127.0.0.1:" + freePort(t)}
+	f := &fake{addr: "127.0.0.1:" + fmt.Sprint(nettest.FreePort(t))}
 	pc, err := net.ListenPacket("udp", f.addr)
 	if err != nil {
 		t.Fatal(err)

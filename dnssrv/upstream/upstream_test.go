@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
@@ -116,24 +117,6 @@ func outcome(b []byte, err error) string {
 	return s
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		if pc, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
-			pc.Close()
-			_, port, _ := net.SplitHostPort(l.Addr().String())
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
 func TestAddressesAreReadAndWritten(t *testing.T) {
 	for s, want := range map[string]string{
 		"9.9.9.9":                                 "9.9.9.9:53",
@@ -176,7 +159,7 @@ func TestAddressesAreReadAndWritten(t *testing.T) {
 // and HTTPS.
 func unbound(t testing.TB, id *identity) (plain, dot, doh string) {
 	t.Helper()
-	plain, dot, doh = freePort(t), freePort(t), freePort(t)
+	plain, dot, doh = fmt.Sprint(nettest.FreePort(t)), fmt.Sprint(nettest.FreePort(t)), fmt.Sprint(nettest.FreePort(t))
 	conf := filepath.Join(t.TempDir(), "unbound.conf")
 	text := `server:
   directory: "` + filepath.Dir(conf) + `"
@@ -284,7 +267,7 @@ func TestDnsdistAnswersOverTLSAndHTTPS(t *testing.T) {
 	nettest.NeedNamespace(t)
 	id := newIdentity(t)
 	plain, _, _ := unbound(t, id)
-	dot, doh, own := freePort(t), freePort(t), freePort(t)
+	dot, doh, own := fmt.Sprint(nettest.FreePort(t)), fmt.Sprint(nettest.FreePort(t)), fmt.Sprint(nettest.FreePort(t))
 	conf := filepath.Join(t.TempDir(), "dnsdist.conf")
 	text := `newServer("127.0.0.1:` + plain + `"):setUp()
 setLocal("127.0.0.1:` + own + `")
@@ -313,7 +296,7 @@ addDOHLocal("127.0.0.1:` + doh + `", "` + id.crt + `", "` + id.key + `", "/dns-q
 func TestKnotResolverAnswersOverTLS(t *testing.T) {
 	nettest.NeedNamespace(t)
 	id := newIdentity(t)
-	dot := freePort(t)
+	dot := fmt.Sprint(nettest.FreePort(t))
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "kresd.conf")
 	text := `net.listen("127.0.0.1", ` + dot + `, { kind = "tls" })

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -195,4 +196,22 @@ func WaitFor(t testing.TB, limit time.Duration, cond func() bool) {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// FreePort returns a port of loopback that nobody uses, over UDP and TCP.
+func FreePort(t testing.TB) uint16 {
+	t.Helper()
+	for range 50 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		if pc, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
+			pc.Close()
+			return uint16(l.Addr().(*net.TCPAddr).Port)
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
