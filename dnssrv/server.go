@@ -172,7 +172,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.wakeKeeper()
 	s.forward.follow(t.routes, t.care)
 	s.trust.follow(c.DNS.Validate, t.anchors)
-	s.hot.Store(nil) // what came of former upstreams meanwhile
+	s.hot.Store(nil)          // what came of former upstreams meanwhile
 	for _, b := range added { // not before there is something to say: queries wait
 		s.serve(b, secure(b))
 	}
