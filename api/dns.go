@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ type DNS interface {
 	Queries(ctx context.Context, f dnssrv.QueryFilter) (querylog.Page, error)
 	Tail(ctx context.Context) <-chan querylog.Record // until ctx ends
 	Asked(back time.Duration) querylog.Stats
-	Devices() map[netip.Addr]string // names by address
+	Devices(at ...netip.Addr) map[netip.Addr]string // names by address
 
 	Lists() []policy.ListStatus
 	RefreshList(ctx context.Context, name string) error
@@ -110,6 +111,9 @@ func (a *API) dnsLookup(ctx context.Context, in *dnsLookupInput) (*body[wire.DNS
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
+		}
+		if errors.Is(err, dnssrv.ErrType) {
+			return nil, wrong("type", err.Error())
 		}
 		return nil, wrong("name", err.Error())
 	}

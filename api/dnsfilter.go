@@ -9,6 +9,7 @@ import (
 
 	"pic/api/wire"
 	"pic/core/config"
+	"pic/dnssrv"
 )
 
 func (a *API) filterRoutes() {
@@ -72,7 +73,7 @@ func (a *API) dnsAllow(ctx context.Context, in *judgeInput) (*outcome, error) {
 
 // judge adds a rule about a name, and takes the one that said the opposite away.
 func (a *API) judge(ctx context.Context, in *judgeInput, mark, opposite, verb string) (*outcome, error) {
-	name := strings.ToLower(strings.TrimSuffix(strings.TrimSpace(in.Body.Name), "."))
+	name := strings.ToLower(strings.TrimSuffix(dnssrv.ASCII(strings.TrimSpace(in.Body.Name)), "."))
 	if !config.Hostname(name) && !config.Label(name) && !looseName(name) {
 		return nil, wrong("name", "is not a name, such as ads.example.com")
 	}
@@ -80,6 +81,9 @@ func (a *API) judge(ctx context.Context, in *judgeInput, mark, opposite, verb st
 		Changing: in.Changing,
 		reason:   verb + name,
 		do: func(d *config.Document) error {
+			if zone := a.ownZone(d, name); zone != "" && verb == "block " {
+				return wrong("name", "the cell answers for "+zone+" itself, and blocks nothing of it")
+			}
 			rules := &d.DNS.Filter.Rules
 			if in.Body.Group != "" {
 				i := slices.IndexFunc(d.DNS.Filter.Groups, func(g config.Group) bool { return g.Name == in.Body.Group })
@@ -101,6 +105,20 @@ func (a *API) judge(ctx context.Context, in *judgeInput, mark, opposite, verb st
 			return nil
 		},
 	})
+}
+
+// ownZone returns the zone of the cell that name is in, "" where there is none.
+func (a *API) ownZone(d *config.Document, name string) string {
+	in := func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) }
+	if slices.ContainsFunc(d.DNS.Forwards, func(f config.Forward) bool { return in(strings.TrimSuffix(f.Name, ".")) }) {
+		return "" // others are asked about it
+	}
+	for _, z := range a.DNS.Zones() {
+		if in(z.Name) {
+			return z.Name
+		}
+	}
+	return ""
 }
 
 // important makes a rule win over those that have it not.

@@ -117,11 +117,14 @@ func (a *API) dnsStats(_ context.Context, in *dnsStatsInput) (*body[wire.DNSStat
 		Lists: counts(s.Lists), Upstreams: counts(s.Upstreams), Clients: counts(s.Clients),
 		Latency: []wire.DNSBucket{}, Series: []wire.DNSPoint{}, Step: int(s.Step / time.Second),
 	}
-	devices := a.DNS.Devices()
+	var at []netip.Addr
+	for _, c := range out.Clients {
+		addr, _ := netip.ParseAddr(c.Key) // invalid for a network
+		at = append(at, addr.Unmap())
+	}
+	devices := a.DNS.Devices(at...)
 	for i := range out.Clients {
-		if addr, err := netip.ParseAddr(out.Clients[i].Key); err == nil {
-			out.Clients[i].Device = devices[addr]
-		}
+		out.Clients[i].Device = devices[at[i]]
 	}
 	for _, b := range s.Latency {
 		out.Latency = append(out.Latency, wire.DNSBucket{UpToMs: milliseconds(b.UpTo), Count: b.Count})

@@ -97,7 +97,7 @@ func TestQueriesAreCounted(t *testing.T) {
 	var s wire.DNSStats
 	h.as("vera").do("GET", "/api/dns/stats", nil).want(t, 200, &s)
 	if s.Queries != 4 || s.Blocked != 3 || len(s.Series) != 144 || s.Step != 600 || len(s.Names) != 2 || s.Names[0] != (wire.DNSCount{Key: "a.ads.example.net", Count: 3}) ||
-		len(s.Refused) != 1 || len(s.Clients) != 1 || s.Clients[0].Key != "127.0.0.1" || s.Clients[0].Count != 4 {
+		len(s.Refused) != 1 || len(s.Clients) != 1 || s.Clients[0] != (wire.DNSCount{Key: "127.0.0.1", Device: "desk", Count: 4}) {
 		t.Errorf("%+v", s)
 	}
 	var n uint64

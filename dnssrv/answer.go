@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/idna"
 
 	"pic/core/names"
 )
@@ -270,15 +272,20 @@ type Result struct {
 }
 
 // Lookup answers as a client at from would be; the zero from is the host
-// itself. The error is about name and typ; failures of resolution are a Result.
+// itself. name may be of any script, and an address if typ is PTR. The error is
+// [ErrType] or about name; failures of resolution are a Result.
 func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) (Result, error) {
-	n, err := parseName(strings.TrimSpace(name))
-	if err != nil {
-		return Result{}, err
-	}
 	code, ok := parseType(typ)
 	if !ok {
-		return Result{}, errType
+		return Result{}, ErrType
+	}
+	name = ASCII(strings.TrimSpace(name))
+	if a, err := netip.ParseAddr(name); err == nil && code == dns.TypePTR {
+		name, _ = dns.ReverseAddr(a.Unmap().WithZone("").String())
+	}
+	n, err := parseName(name)
+	if err != nil {
+		return Result{}, err
 	}
 	q, err := parse(question2wire(question{name: n, typ: code}, true))
 	if err != nil {
@@ -311,6 +318,18 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 		out.Reason = inWords(r.ede)
 	}
 	return out, nil
+}
+
+// ASCII returns a name of any script as DNS has it (RFC 5891); what cannot be
+// written so stays as it is.
+func ASCII(name string) string {
+	if !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return name
+	}
+	if s, err := idna.Lookup.ToASCII(name); err == nil {
+		return s
+	}
+	return name
 }
 
 func lines(rrs []dns.RR) []string {

@@ -212,10 +212,18 @@ func (s *Server) devices() map[netip.Addr]string {
 // Tail tells of queries as they come; see [querylog.Log.Tail].
 func (s *Server) Tail(ctx context.Context) <-chan querylog.Record { return s.diary.Tail(ctx) }
 
-// Devices returns the names of devices by address, as far as they are known.
-func (s *Server) Devices() map[netip.Addr]string {
+// Devices returns the names of devices by address, as far as they are known: of
+// all that were found out, and of clients of the document that are at.
+func (s *Server) Devices(at ...netip.Addr) map[netip.Addr]string {
 	out := s.devices()
 	set := s.filter.Current()
+	for _, a := range at {
+		if a = a.Unmap(); out[a] == "" {
+			if name := set.View(a, "").Client(); name != "" {
+				out[a] = name
+			}
+		}
+	}
 	for a := range out {
 		if name := set.View(a, "").Client(); name != "" {
 			out[a] = name

@@ -277,13 +277,24 @@ func (s *Server) keyProblems() []service.Problem {
 				Code:     "dns/anchor",
 				Title:    "The key of " + undot(zone) + " is changing",
 				Text:     fmt.Sprintf("Key %d is to take over as the one that others trust.", k.Tag),
-				Fix:      "Give the new DS record to whoever has the zone above and takes no CDS records, and to devices that have it as a fixed trust anchor. Others follow by themselves.",
+				Fix:      s.anchorFix(zone, k.Tag),
 				Severity: service.Warning,
 				Since:    k.Since,
 			})
 		}
 	}
 	return out
+}
+
+// anchorFix says what to do about a KSK that is to take over: nothing before all
+// who keep the keys of the zone can know it.
+func (s *Server) anchorFix(zone string, tag uint16) string {
+	ring := s.keys.Ring(zone)
+	if ring != nil && slices.ContainsFunc(ring.DS(), func(rr dns.RR) bool { return rr.(*dns.DS).KeyTag == tag }) {
+		return "Give the new DS record, which pic dns zone ds " + undot(zone) + " prints, to whoever has the zone above and takes no CDS records, " +
+			"and to devices that have it as a fixed trust anchor. Others follow by themselves."
+	}
+	return "Nothing yet: others have to learn of the key first, which takes about a day. Then its DS record is to be given to whoever has the zone above."
 }
 
 // keeping runs what looks after keys beside Run.

@@ -148,8 +148,10 @@ var (
 	errNoAnswer = errors.New("not a query")
 	// errFormat: it is a query, and broken.
 	errFormat = errors.New("malformed query")
-	errType   = errors.New("not a record type; there are A, AAAA, CNAME, MX, TXT and others")
 )
+
+// ErrType is what Lookup returns for a type that it does not know.
+var ErrType = errors.New("not a record type; there are A, AAAA, CNAME, MX, TXT and others")
 
 // parse reads a message. With errFormat, q has what an error reply needs.
 func parse(b []byte) (q query, err error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,11 +95,15 @@ func took(ms float64) string {
 
 var dnsLookupCommand = command{
 	name: "lookup", args: "NAME [TYPE]", short: "Show what a device would be told, and why",
-	more: "TYPE is A if left out. The exit code is 1 where the name cannot be resolved.",
+	more: "TYPE is A if left out, and PTR for an address. The exit code is 1 where the name cannot be resolved.",
 	run: func(p *program, fs *flag.FlagSet) action {
 		from := fs.String("client", "", "the `address` of the device; default: the cell itself")
 		return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
-			a, err := cell.LookUp(ctx, args[0], cmp.Or(args[1], "A"), *from)
+			typ := "A"
+			if _, err := netip.ParseAddr(args[0]); err == nil {
+				typ = "PTR"
+			}
+			a, err := cell.LookUp(ctx, args[0], cmp.Or(args[1], typ), *from)
 			if err != nil {
 				return err
 			}
@@ -130,7 +135,7 @@ func (p *program) printAnswer(a wire.DNSAnswer) {
 	if a.Secure {
 		notes = append(notes, "checked by DNSSEC")
 	}
-	if a.Reason != "" {
+	if a.Reason != "" && a.List+a.Rule == "" { // else it says the same again
 		notes = append(notes, plain(a.Reason, ""))
 	}
 	notes = append(notes, cmp.Or(took(a.DurationMs), "0 ms"))
@@ -210,7 +215,7 @@ func (p *program) tailDNS(ctx context.Context, cell *client.Client, q client.DNS
 		if err := json.Unmarshal(m.Data, &l); err != nil {
 			return fmt.Errorf("reading a query: %w", err)
 		}
-		if (q.Client == "" || l.Client == q.Client || strings.EqualFold(l.Device, q.Client)) &&
+		if isOf(l, q.Client) &&
 			strings.Contains(strings.ToLower(l.Name), strings.ToLower(q.Name)) &&
 			(q.Type == "" || strings.EqualFold(l.Type, q.Type)) && (len(q.Verdicts) == 0 || slices.Contains(q.Verdicts, l.Verdict)) {
 			p.printQuery(l)
@@ -221,6 +226,20 @@ func (p *program) tailDNS(ctx context.Context, cell *client.Client, q client.DNS
 		return nil // interrupted, as it should end
 	}
 	return err
+}
+
+// isOf reports whether a query is of a client: an address, a network, the name of
+// a device, or "" for anybody.
+func isOf(l wire.DNSQuery, client string) bool {
+	if client == "" || l.Client == client || strings.EqualFold(l.Device, client) {
+		return true
+	}
+	network, err := netip.ParsePrefix(client)
+	if err != nil {
+		return false
+	}
+	from, err := netip.ParseAddr(l.Client)
+	return err == nil && network.Contains(from)
 }
 
 func (p *program) printQuery(q wire.DNSQuery) {
