@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -201,4 +203,37 @@ func TestNothingIsRefusedBeforeThereIsATable(t *testing.T) {
 	if st := s.Stats(); st.Refused != 0 {
 		t.Errorf("%d refused", st.Refused)
 	}
+}
+
+func TestKeptAnswersTakeAsMuchAsTheyCount(t *testing.T) {
+	s := start(t, conf(lab("192.0.2.1")), nil)
+	heap := func() int {
+		runtime.GC()
+		runtime.GC() // what was pooled goes with the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	c := client{from: loopback4, to: loopback4}
+	before := heap()
+	for i := range 8000 {
+		q := question{name: mustName(fmt.Sprintf("host%d.some-longer-domain.example.net", i)), typ: dns.TypeA}
+		a, err := digest(q, &dns.Msg{Answer: []dns.RR{address(q.name.String(), netip.MustParseAddr("192.0.2.1"), 3600)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := a.reply(0)
+		r.last(a, time.Now())
+		r.via = viaCache
+		b, g := question2wire(q, true), new(sighting)
+		s.hit(g, b, c)
+		asked, _ := parse(b)
+		table, _ := s.present()
+		s.keep(g, table, &asked, r)
+	}
+	took := heap() - before
+	if h := s.hot.Load(); h.count < 7000 || took > h.bytes*5/4 {
+		t.Errorf("%d kept messages take %d bytes and count as %d", h.count, took, h.bytes)
+	}
+	runtime.KeepAlive(s)
 }

@@ -1,6 +1,7 @@
 package dnssrv
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
@@ -18,9 +19,9 @@ const (
 	hotWays  = 4
 	hotSets  = 1 << 14 // at most; there are fewer while few messages are kept
 	hotFirst = 1 << 6
-	hotBytes = 16 << 20 // of all kept messages together, their overhead included
+	hotBytes = 8 << 20 // of all kept messages together, their overhead included
 	// hotOverhead is about what a kept message takes besides its bytes.
-	hotOverhead = 320
+	hotOverhead = 480
 	// wakeShare is the part of its time at whose end a message that is still asked
 	// for is found out anew.
 	wakeShare = 10
@@ -78,7 +79,11 @@ type warm struct {
 }
 
 func (w *warm) cost() int {
-	return hotOverhead + len(w.key) + len(w.wire) + len(w.opts) + 2*len(w.ttls)
+	n := hotOverhead + len(w.key) + len(w.wire) + len(w.opts) + 2*len(w.ttls)
+	if t := w.told; t != nil {
+		n += len(t.Name) + len(t.Answer) + len(t.Upstream) + len(t.Reason)
+	}
+	return n
 }
 
 func newHot(b basis) *hot {
@@ -244,6 +249,7 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	if binary.BigEndian.Uint16(w.wire[2:])&flagTC != 0 || !w.dress(g.end) {
 		return
 	}
+	w.wire, w.opts = bytes.Clone(w.wire), bytes.Clone(w.opts) // without the room that they were made in
 	if r.via == viaUpstream {
 		r.via, w.via = viaCache, viaCache
 	}

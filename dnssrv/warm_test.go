@@ -68,7 +68,7 @@ func TestWhatIsKeptGrowsWithUse(t *testing.T) {
 	if n := len(*h.slots.Load()); n > 1024 {
 		t.Errorf("%d slots for nothing", n)
 	}
-	const n = 60_000
+	const n = 20_000
 	for i := range n {
 		h.put(&warm{key: fmt.Sprint(i), hash: rand.Uint64(), wire: make([]byte, 16)})
 	}
