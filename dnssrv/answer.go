@@ -296,9 +296,16 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 	r, rest := s.decide(t, &q, client{from: from, inside: true})
 	if rest != nil {
 		got := make(chan reply, 1)
-		go func() { got <- rest(context.WithoutCancel(ctx)) }() // others may have joined
+		go func() {
+			defer close(got)
+			defer s.guard(from)
+			got <- rest(context.WithoutCancel(ctx)) // others may have joined
+		}()
 		select {
-		case r = <-got:
+		case found, ok := <-got:
+			if r = found; !ok {
+				r = failure(edeInvalid)
+			}
 		case <-ctx.Done():
 			return Result{}, ctx.Err()
 		}

@@ -237,3 +237,25 @@ func TestKeptAnswersTakeAsMuchAsTheyCount(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+// An upstream breaks what asks it, and nothing else.
+func TestWhatBreaksOnAnAnswerEndsNothing(t *testing.T) {
+	s := start(t, conf(lab()), nil)
+	broken := &remote{failures: 9, since: time.Now(), last: errNonsense} // without what asks it
+	g := &group{route: route{domain: root}, ups: []*remote{broken}}
+	before := s.forward.routing.Swap(&routing{by: map[name]*group{root: g}, root: g})
+	defer s.forward.routing.Store(before)
+	if broken.status().Up {
+		t.Fatal("it is up, and is not probed")
+	}
+	s.forward.probe(t.Context())
+	s.beyond = breaks{}
+	if r, err := s.Lookup(t.Context(), "www.example.net", "A", netip.Addr{}); err != nil || r.Rcode != "SERVFAIL" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+type breaks struct{}
+
+func (breaks) cached(question) (reply, bool)           { return reply{}, false }
+func (breaks) resolve(context.Context, question) reply { panic("broken") }

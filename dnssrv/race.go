@@ -184,6 +184,9 @@ func (f *forwarder) probe(ctx context.Context) {
 		for _, u := range g.ups {
 			if !u.status().Up {
 				wg.Go(func() {
+					defer func() {
+						recover() // a message that breaks the decoder is no answer
+					}()
 					_, again, _ := u.ask(ctx, question{name: g.domain, typ: dns.TypeNS}, manner{})
 					if again {
 						g.revived.Store(time.Now().UnixNano())
