@@ -13,12 +13,15 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"pic/core/config"
 	"pic/internal/listen"
 	"pic/internal/nettest"
 )
@@ -259,3 +262,78 @@ type breaks struct{}
 
 func (breaks) cached(question) (reply, bool)           { return reply{}, false }
 func (breaks) resolve(context.Context, question) reply { panic("broken") }
+
+// Two who are told different things are, whatever changes meanwhile, and
+// however they ask.
+func TestNobodyIsToldWhatIsForAnother(t *testing.T) {
+	up := source(t, anything)
+	doc := func(i int) Config {
+		d := lab(up.addr)
+		d.DNS.Filter.Enabled = new(true)
+		d.DNS.Filter.Groups = []config.Group{
+			{Name: "kids", Rules: []string{"||ads.test^"}, Rewrites: []config.Rewrite{{Domain: "led.test", Value: "192.0.2.1"}}},
+			{Name: "big", Rewrites: []config.Rewrite{{Domain: "led.test", Value: "192.0.2.2"}}},
+		}
+		d.DNS.Filter.Clients = []config.Client{{Name: "kid", IDs: []string{"192.168.1.66"}, Groups: []string{"kids"}}, {Name: "mum", IDs: []string{"192.168.1.67"}, Groups: []string{"big"}}}
+		if i%2 == 1 { // the same clients in another order, so that numbers move
+			f := &d.DNS.Filter
+			slices.Reverse(f.Clients)
+			slices.Reverse(f.Groups)
+			f.Rules = []string{fmt.Sprintf("||else%d.test^", i)}
+		}
+		return conf(d)
+	}
+	s := serving(t, doc(0), Options{Dir: t.TempDir()})
+	want := map[string]map[string]string{
+		"192.168.1.66": {"www.ads.test.": "0.0.0.0", "led.test.": "192.0.2.1", "cloak.ads.test.": "0.0.0.0"},
+		"192.168.1.67": {"www.ads.test.": "192.0.2.80", "led.test.": "192.0.2.2", "cloak.ads.test.": "192.0.2.80"},
+		"192.168.1.68": {"www.ads.test.": "192.0.2.80", "led.test.": "192.0.2.80", "cloak.ads.test.": "192.0.2.80"},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for a, names := range want {
+		for _, c := range []client{from(a), {from: netip.MustParseAddr(a), to: netip.MustParseAddr("192.168.1.1"), proto: overTLS}} {
+			wg.Go(func() {
+				c.seen = &sighting{known: new(acquaintances)}
+				for ctx.Err() == nil {
+					for n, addr := range names {
+						b := packed(t, new(dns.Msg).SetQuestion(n, dns.TypeA))
+						out := bytes.Clone(s.hit(c.seen, b, c))
+						if out == nil {
+							var later func() []byte
+							if out, later = s.respond(ctx, b, c, streamLimit); later != nil {
+								out = later()
+							}
+						}
+						var m dns.Msg
+						if err := m.Unpack(out); err != nil {
+							t.Errorf("%s: %v", n, err)
+							return
+						}
+						got := ""
+						for _, rr := range m.Answer {
+							if rr, ok := rr.(*dns.A); ok {
+								got = rr.A.String()
+							}
+						}
+						if got != addr && m.Rcode == dns.RcodeSuccess {
+							t.Errorf("%s is told %s for %s, not %s", c.from, got, n, addr)
+							return
+						}
+					}
+				}
+			})
+		}
+	}
+	for i := range 20 {
+		if err := s.Apply(t.Context(), doc(i)); err != nil {
+			t.Error(err)
+		}
+		if i%7 == 0 {
+			s.Flush()
+		}
+		ask(t, s, "udp", "nas.oak.home.arpa.", dns.TypeA)
+	}
+	cancel()
+	wg.Wait()
+}
