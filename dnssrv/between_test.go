@@ -100,13 +100,13 @@ func TestAQueryCountsOnceOverEveryTransport(t *testing.T) {
 // kept for who checks them, are nobody else's.
 func TestWhatWasNotBelievedIsNotToldAfterItsTime(t *testing.T) {
 	w, _ := universe(t)
-	up := source(t, resolving(w, nil))
 	w.Edit = func(q dns.Question, m *dns.Msg) {
 		if strings.HasPrefix(q.Name, "forged.") && q.Qtype == dns.TypeA {
 			rr, _ := dns.NewRR(q.Name + " 300 IN A 192.0.2.66")
 			m.Answer, m.Ns, m.Rcode = []dns.RR{rr}, nil, dns.RcodeSuccess
 		}
 	}
+	up := source(t, resolving(w, nil))
 	s := start(t, conf(trusting(w, up.addr)), nil)
 	for _, n := range []string{"forged.shop.example.", "lan.shop.example."} {
 		ask(t, s, "udp", n, dns.TypeA, edns)
@@ -154,7 +154,7 @@ func TestWhatIsForgedNowIsNotToldAsItWas(t *testing.T) {
 	}
 	pass()
 	s.trust.flush()
-	shop.From, shop.Til = time.Now().Add(-20*24*time.Hour), time.Now().Add(-7*24*time.Hour)
+	w.Change(func() { expire(shop) })
 	for range 2 {
 		if got := flags(ask(t, s, "udp", "www.shop.example.", dns.TypeA, edns)); got != "SERVFAIL EDE 7" {
 			t.Errorf("got %s", got)

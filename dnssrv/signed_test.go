@@ -150,6 +150,7 @@ func TestUnboundRefusesOtherKeys(t *testing.T) {
 	s := startSigned(t, conf(d), nil, t.TempDir())
 	resolver := unbound(t, s, "oak.home.arpa")
 	other := t.TempDir()
+	s.keys.Rolling() // once who looks after the former ones has done so
 	s.keys = newKeys(func() (o Options) { o.Log = s.log; sealing(&o, other); return o }())
 	if err := s.Apply(t.Context(), conf(d)); err != nil {
 		t.Fatal(err)

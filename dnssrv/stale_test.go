@@ -97,8 +97,13 @@ func TestWhatIsOverIsToldWhileNobodyAnswers(t *testing.T) {
 		t.Errorf("%d stale answers are counted", st.Stale)
 	}
 	// Once somebody answers again, what was told so far does not count.
-	u := s.forward.routing.Load().root.ups[0]
-	u.via = reach(t, source(t, world).addr)
+	old := s.forward.routing.Load()
+	u := old.root.ups[0]
+	u.mu.Lock()
+	back := &remote{addr: u.addr, via: reach(t, source(t, world).addr), failures: u.failures, last: u.last, broken: u.broken, since: u.since}
+	u.mu.Unlock()
+	g := &group{route: old.root.route, id: old.root.id, ups: []*remote{back}}
+	s.forward.routing.Store(&routing{by: map[name]*group{root: g}, root: g, care: old.care})
 	ask(t, s, "udp", "other.example.net.", dns.TypeA)
 	if got := brief(ask(t, s, "udp", "www.example.net.", dns.TypeA, edns)); got != "NOERROR | www.example.net. A 192.0.2.80" {
 		t.Errorf("got %s", got)
