@@ -10,7 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -44,15 +48,58 @@ func newFetcher(resolve func(ctx context.Context, host string) ([]netip.Addr, er
 		case via[0].URL.Scheme == "https" && r.URL.Scheme != "https":
 			return errors.New("the server redirects to where nothing is encrypted")
 		}
+		if j, ok := r.Context().Value(journeyKey{}).(*journey); ok {
+			j.redirected.Store(true)
+		}
 		return nil
 	}}}
 }
+
+// A journey is where the fetching of one list has led so far. A server of the
+// Internet shall not have the cell ask what only it, or the household, can reach.
+type journey struct {
+	redirected atomic.Bool
+	outside    atomic.Bool // it began on the Internet
+}
+
+type journeyKey struct{}
+
+// may reports why the journey must not go to a.
+func (j *journey) may(a netip.Addr) error {
+	switch outside := public(a); {
+	case outside && !j.redirected.Load():
+		j.outside.Store(true)
+	case !outside && j.redirected.Load() && j.outside.Load():
+		return fmt.Errorf("the server redirects to %s, which is not on the Internet", a)
+	}
+	return nil
+}
+
+// public reports whether a is an address of the Internet.
+func public(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+}
+
+// shared is what providers use within (RFC 6598), and VPNs.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 // dial connects to one of the addresses of a host.
 func dial(ctx context.Context, d *net.Dialer, resolve func(context.Context, string) ([]netip.Addr, error), network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
+	}
+	if j, ok := ctx.Value(journeyKey{}).(*journey); ok {
+		held := *d
+		held.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			return j.may(to.Addr())
+		}
+		d = &held
 	}
 	if _, err := netip.ParseAddr(host); err == nil || resolve == nil {
 		return d.DialContext(ctx, network, address)
@@ -84,6 +131,7 @@ func (f *fetcher) fetch(ctx context.Context, url string, have origin) (fetched, 
 	if strings.HasPrefix(url, "/") {
 		return fetchFile(url, have)
 	}
+	ctx = context.WithValue(ctx, journeyKey{}, new(journey))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fetched{}, err
@@ -122,7 +170,18 @@ func unwrapURL(err error) error {
 
 // fetchFile gets a list from a file of this machine.
 func fetchFile(path string, have origin) (fetched, error) {
-	info, err := os.Stat(path)
+	// Whoever may write there could put a pipe in its place, which waits.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return fetched{}, err
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			f.Close()
+		}
+	}()
+	info, err := f.Stat()
 	if err != nil {
 		return fetched{}, err
 	}
@@ -133,9 +192,6 @@ func fetchFile(path string, have origin) (fetched, error) {
 	if now.Modified == have.Modified {
 		return fetched{origin: have}, nil
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fetched{}, err
-	}
+	kept = true
 	return fetched{now, f}, nil
 }

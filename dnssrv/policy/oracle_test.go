@@ -149,8 +149,9 @@ func checkAgainst(t *testing.T, all []naive, lists []int, name string, typ uint1
 
 // A glob matches what an expression made of it matches.
 func FuzzGlob(f *testing.F) {
-	for _, s := range []string{"||ads*.test^", "|a.b|", "ban*er", "||*.x^", "-ads.", "||a.*.c^", ".x^", "||a*a^", "|*|"} {
+	for _, s := range []string{"||ads*.test^", "|a.b|", "ban*er", "||*.x^", "-ads.", "||a.*.c^", ".x^", "||a*a^", "|*|", "*ad*ad^", "a*d*d"} {
 		f.Add(s, "aa.ads1.test")
+		f.Add(s, "x.ad")
 	}
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		g, err := parseGlob(pattern)

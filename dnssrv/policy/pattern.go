@@ -9,6 +9,7 @@ import (
 
 const (
 	maxRegexp  = 512 // bytes of one expression
+	maxWeight  = 1 << 20
 	maxProgram = 500 // instructions of one, for its time is their number times the name's length
 )
 
@@ -24,6 +25,7 @@ type glob struct {
 var (
 	errEverything = errors.New("it is about every name")
 	errBrowser    = errors.New("it is about addresses of pages, which only a browser sees")
+	errTooLong    = errors.New("the expression takes too long to match")
 	errName       = errors.New("it has what no name has")
 )
 
@@ -66,37 +68,34 @@ func parseGlob(s string) (glob, error) {
 func (g *glob) everything() bool { return g.needle == "" }
 
 // match reports whether the pattern is about a name, written without last dot.
+// Where the first part fits and there are others, a place further on leaves them
+// no more room, so it is not tried: a list cannot make names cost more than
+// their length.
 func (g *glob) match(s string) bool {
 	if !strings.Contains(s, g.needle) {
 		return false
 	}
+	first, alone := g.parts[0], len(g.parts) == 1
 	switch {
 	case g.start:
-		return g.from(s)
 	case g.label:
-		for {
-			if g.from(s) {
-				return true
-			}
+		for !strings.HasPrefix(s, first) || alone && g.end && len(s) > len(first) {
 			i := strings.IndexByte(s, '.')
 			if i < 0 {
 				return false
 			}
 			s = s[i+1:]
 		}
-	}
-	first := g.parts[0]
-	for i := strings.Index(s, first); i >= 0; {
-		if g.from(s[i:]) {
-			return true
+	case alone && g.end:
+		return strings.HasSuffix(s, first)
+	default:
+		i := strings.Index(s, first)
+		if i < 0 {
+			return false
 		}
-		next := strings.Index(s[i+1:], first)
-		if next < 0 || i+1 > len(s) {
-			break
-		}
-		i += 1 + next
+		s = s[i:]
 	}
-	return false
+	return g.from(s)
 }
 
 // from reports whether s is as the pattern says from its first octet on.
@@ -137,16 +136,35 @@ func parsePattern(s string) (*pattern, error) {
 	if err != nil {
 		return nil, errors.New("the expression is not one of RE2: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
+	if weight(tree) > 2*maxProgram { // before memory is spent on it
+		return nil, errTooLong
+	}
 	tree = tree.Simplify()
 	prog, err := syntax.Compile(tree)
 	if err != nil || len(prog.Inst) > maxProgram {
-		return nil, errors.New("the expression takes too long to match")
+		return nil, errTooLong
 	}
 	re, err := regexp.Compile("(?i)" + s)
 	if err != nil {
 		return nil, errors.New("the expression is not one of RE2")
 	}
 	return &pattern{re, strings.ToLower(needle(tree)), len(prog.Inst)}, nil
+}
+
+// weight is about how many instructions an expression comes to, no more than
+// twice as many as it does; beyond maxWeight it is that.
+func weight(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	if re.Op != syntax.OpLiteral {
+		n = 1
+	}
+	for _, sub := range re.Sub {
+		n = min(n+weight(sub), maxWeight)
+	}
+	if re.Op == syntax.OpRepeat {
+		n = min(n*max(re.Min, re.Max, 1), maxWeight)
+	}
+	return n
 }
 
 // needle returns text that whatever the expression matches must have.

@@ -168,7 +168,13 @@ func (l *Log) frame() []byte {
 	return l.out
 }
 
+// prune deletes what is too old, also where nobody asks any more and nothing
+// else would end the last segment.
 func (l *Log) prune(now time.Time) {
+	if l.disk.file != nil && !hour(now).Equal(hour(l.disk.last().start)) {
+		l.disk.seal(now)
+	}
+	l.stats.forget(now.Add(-l.config().Keep))
 	if err := l.disk.prune(now, l.config()); err != nil {
 		l.log.Warn("deleting old parts of the query log", "err", err)
 	}

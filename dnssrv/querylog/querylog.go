@@ -15,7 +15,8 @@
 //     segment. [Log.Tail] tells of them as they come.
 //   - [Log.Stats] has counts of seven days in steps of ten minutes, and who asked
 //     most, and what for, by sketches whose memory is bounded. They outlive the
-//     process.
+//     process. Names and clients are in them no longer than Keep, and the hour or
+//     day that it ends in.
 //   - With Anonymise the last bits of an address (/24, /56) and the name of the
 //     device are gone before anything is written, counted or told.
 //   - Of entries that are Unlogged, and of all while the log is off, nothing is

@@ -183,6 +183,21 @@ func (s *stats) rank(t *tally, now time.Time) {
 	}
 }
 
+// forget lets go of who asked, and what for, in periods that ended before t.
+// That there were so many queries stays.
+func (s *stats) forget(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range []*tier{&s.hours, &s.days} {
+		for i, p := range r.periods {
+			if p.Start.Add(r.span).Before(t) {
+				r.periods[i] = newPeriod(p.Start)
+				r.periods[i].Latency = p.Latency
+			}
+		}
+	}
+}
+
 // A Bucket counts the answers that took at most UpTo, and more than the bucket
 // before.
 type Bucket struct {

@@ -92,7 +92,7 @@ func (k *Keys) open(name string, before *zone) *zone {
 		z.at = before.at
 	}
 	z.keys, z.err = k.read(name)
-	if errors.Is(z.err, fs.ErrNotExist) {
+	if errors.Is(z.err, errNoFile) {
 		z.keys, z.err = nil, nil
 		var keys []key
 		for _, role := range []Role{KSK, ZSK} {
@@ -252,6 +252,10 @@ type file struct {
 	Keys []key `json:"keys"`
 }
 
+// errNoFile says that a zone has no keys yet. No other error does: whoever
+// unseals may miss a file of its own.
+var errNoFile = errors.New("there is no file of keys")
+
 // Path returns where the keys of a zone are.
 func (k *Keys) path(name string) string {
 	return filepath.Join(k.opt.Dir, url.PathEscape(undot(name))+".keys")
@@ -262,6 +266,9 @@ func (k *Keys) read(name string) ([]key, error) {
 		return nil, errors.New("there is nowhere to keep keys")
 	}
 	sealed, err := os.ReadFile(k.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoFile
+	}
 	if err != nil {
 		return nil, err
 	}

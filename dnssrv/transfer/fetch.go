@@ -13,8 +13,13 @@ import (
 	"github.com/miekg/dns"
 )
 
-// silence is how long the other side may take for its next message.
-const silence = 10 * time.Second
+const (
+	// silence is how long the other side may take for its next message.
+	silence = 10 * time.Second
+	// maxSteps is how many differences are followed; more of them cost more than
+	// the whole zone, for each takes as long as the zone is large.
+	maxSteps = 1000
+)
 
 var (
 	errDelta   = errors.New("the differences do not fit the version that they are of")
@@ -137,6 +142,7 @@ type incoming struct {
 	newest       string                     // SOA
 	whole        []string
 	at           *Content // what the differences so far made of what we had
+	steps        int      // how many those are
 	step         Delta
 }
 
@@ -324,6 +330,9 @@ func (in *incoming) added(r string) (bool, error) {
 	if typeOf(r) != dns.TypeSOA {
 		in.step.Added = append(in.step.Added, r)
 		return false, nil
+	}
+	if in.steps++; in.steps > maxSteps {
+		return false, errDelta
 	}
 	var err error
 	if in.at, err = in.at.Apply(in.step); err != nil {

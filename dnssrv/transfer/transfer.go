@@ -38,13 +38,18 @@ var (
 // Newer reports whether serial a is after b (RFC 1982 §3.2).
 func Newer(a, b uint32) bool { return a != b && int32(a-b) > 0 }
 
-// Wire returns rr as zones are kept, with its owner in lower case.
+// Wire returns rr as zones are kept, with its owner in lower case. The library
+// reads and writes records without data, as updates have them, of any type; a
+// zone has them of few.
 func Wire(rr dns.RR) (string, error) {
 	rr = dns.Copy(rr) // packing notes the length in the record, which others may read
 	b := make([]byte, dns.Len(rr)+1)
 	for {
 		n, err := dns.PackRR(rr, b, 0, nil, false)
 		if err == nil {
+			if hollow(b[:n]) {
+				return "", errRecord
+			}
 			lowerOwner(b[:n])
 			return string(b[:n]), nil
 		}
@@ -52,6 +57,17 @@ func Wire(rr dns.RR) (string, error) {
 			return "", err
 		}
 		b = make([]byte, 4*len(b)) // Len is wrong for some types
+	}
+}
+
+// hollow reports whether the record has no data, and must have.
+func hollow(wire []byte) bool {
+	end := ownerEnd(string(wire))
+	switch typ := binary.BigEndian.Uint16(wire[end:]); typ {
+	case dns.TypeAPL, dns.TypeNULL:
+		return false
+	default:
+		return len(wire) == end+10 && dns.TypeToRR[typ] != nil
 	}
 }
 

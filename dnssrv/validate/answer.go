@@ -32,7 +32,7 @@ func (j *job) judge(q dns.Question, m *dns.Msg, leaves func(string) bool) Result
 				add(Bogus, errWork)
 			}
 			for _, s := range wanted {
-				if total == Bogus || !add(j.positive(s, ns)) {
+				if total == Bogus || !add(j.one(s, answer, ns)) {
 					break
 				}
 			}
@@ -77,6 +77,16 @@ func asked(answer []*set, n name, typ uint16) (out []*set) {
 	return out
 }
 
+// one judges a set that was asked for. An alias may follow from a DNAME.
+func (j *job) one(s *set, answer, ns []*set) (State, *fault) {
+	if s.typ == dns.TypeCNAME {
+		if next, state, f := j.alias(s.owner, answer, ns); next != "" {
+			return state, f
+		}
+	}
+	return j.positive(s, ns)
+}
+
 // positive judges a set of the answer; ns has what proves a wildcard.
 func (j *job) positive(s *set, ns []*set) (State, *fault) {
 	state, f := j.authenticate(s)
@@ -101,7 +111,9 @@ func (j *job) alias(n name, answer, ns []*set) (next name, _ State, _ *fault) {
 	if next = toName(c.Target); next == "" {
 		return "", 0, nil
 	}
-	for at := n; at != root; {
+	// A DNAME above the trust anchor is none of its business.
+	lowest := j.v.anchor(n)
+	for at := n; at != root && at != lowest; {
 		at = at.parent()
 		d := find(answer, at, dns.TypeDNAME)
 		if d == nil {
@@ -113,7 +125,7 @@ func (j *job) alias(n name, answer, ns []*set) (next name, _ State, _ *fault) {
 		}
 		// What follows from a DNAME is not signed (RFC 6672 §5.3.1).
 		to, ok := d.rrs[0].(*dns.DNAME)
-		if !ok || len(s.rrs) > 1 || next != substitute(n, at, toName(to.Target)) {
+		if !ok || len(s.canonical()) != 1 || next != substitute(n, at, toName(to.Target)) {
 			return next, Bogus, &fault{code: dns.ExtendedErrorCodeDNSBogus, text: s.about() + " is not what its DNAME makes of it"}
 		}
 		s.zone, s.part, s.ttl = d.zone, true, min(d.ttl, c.Hdr.Ttl)

@@ -214,8 +214,9 @@ func (j *job) keysOf(n name, dss []*dns.DS) (*zone, time.Duration) {
 		return bad(n, f)
 	}
 	var why *fault
-	failures, foreign := 0, false
+	failures, foreign := 0, 0
 	for _, ds := range dss {
+		alien := false
 		for i, k := range ring.records {
 			if ring.tags[i] != ds.KeyTag || k.Algorithm != ds.Algorithm {
 				continue
@@ -229,7 +230,7 @@ func (j *job) keysOf(n name, dss []*dns.DS) (*zone, time.Duration) {
 			}
 			one, ok := parseKey(k)
 			if !ok {
-				foreign = true
+				alien = true
 				continue
 			}
 			if f := j.verify(s, &zone{apex: n, keys: []key{one}}); f != nil {
@@ -239,9 +240,12 @@ func (j *job) keysOf(n name, dss []*dns.DS) (*zone, time.Duration) {
 			}
 			return &zone{apex: n, state: Secure, keys: ring.keys}, seconds(s.ttl)
 		}
+		if alien {
+			foreign++
+		}
 	}
 	switch {
-	case foreign && failures == 0:
+	case foreign == len(dss): // else somebody may have taken out the key that is supported
 		return &zone{apex: n, state: Insecure, why: &fault{code: dns.ExtendedErrorCodeUnsupportedDNSKEYAlgorithm, text: "the keys of " + n.String() + " are of a size that is not supported"}}, maxLife
 	case why == nil:
 		why = &fault{code: dns.ExtendedErrorCodeDNSKEYMissing, text: "no DNSKEY of " + n.String() + " fits its DS records"}
