@@ -168,7 +168,12 @@ func (l *Log) frame() []byte {
 	return l.out
 }
 
+// prune deletes what the Config does not keep; the one before the first Apply
+// says nothing about that.
 func (l *Log) prune(now time.Time) {
+	if l.config() == (Config{}) {
+		return
+	}
 	if err := l.disk.prune(now, l.config()); err != nil {
 		l.log.Warn("deleting old parts of the query log", "err", err)
 	}
