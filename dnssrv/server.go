@@ -150,6 +150,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		run := s.run
 		s.running.Store(&run)
 		s.forward.open(s.run)
+		s.diary.Apply(c.queries()) // before it looks at what is too old
 		s.diary.Open()
 		s.keeper.open()
 		s.wg.Go(func() { s.tend(run) })

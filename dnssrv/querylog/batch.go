@@ -168,9 +168,13 @@ func (l *Log) frame() []byte {
 	return l.out
 }
 
-// prune deletes what is too old, also where nobody asks any more and nothing
-// else would end the last segment.
+// prune deletes what the Config does not keep, also where nobody asks any more and
+// nothing else would end the last segment. The Config before the first Apply says
+// nothing about that.
 func (l *Log) prune(now time.Time) {
+	if l.config() == (Config{}) {
+		return
+	}
 	if l.disk.file != nil && !hour(now).Equal(hour(l.disk.last().start)) {
 		l.disk.seal(now)
 	}

@@ -187,7 +187,8 @@ type Log struct {
 // searchers is how many search at a time.
 const searchers = 2
 
-// New returns a log that is off and not open.
+// New returns a log that is off and not open, and deletes nothing before the
+// first Apply.
 func New(o Options) *Log {
 	if o.FS == nil {
 		o.FS = faultfs.OS

@@ -55,6 +55,25 @@ func names(p Page) []string {
 	return out
 }
 
+// What is to be kept is not known before the first Apply: until then nothing is
+// too old.
+func TestNothingIsDeletedBeforeTheFirstApply(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, on())
+	l.Add(entry("192.0.2.1", "www.example.com", Answered))
+	l.Close()
+	l = New(Options{Log: slog.New(slog.DiscardHandler), Dir: dir})
+	l.Open()
+	defer l.Close()
+	if err := l.sync(nil); err != nil {
+		t.Fatal(err)
+	}
+	l.Apply(on())
+	if got := names(search(t, l, Query{})); !slices.Equal(got, []string{"www.example.com"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestARecordIsFoundAsItWasAdded(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, on())

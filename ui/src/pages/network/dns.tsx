@@ -155,7 +155,14 @@ function Zone({ d }: { d: State }) {
 							rows={list.map((r, i) => ({ ...r, i }))}
 							id={(r) => r.i}
 							columns={[
-								{ head: t("Name"), cell: (r) => <Copy value={r.name} label={t("the name")} /> },
+								{
+									head: t("Name"),
+									cell: (r) => (
+										<span className="inline-block min-w-64">
+											<Copy value={r.name} label={t("the name")} />
+										</span>
+									),
+								},
 								{ head: t("Type"), cell: (r) => <Badge>{r.type}</Badge> },
 								{ head: t("Value"), cell: (r: DNSRecord) => <Mono>{r.value}</Mono> },
 								{

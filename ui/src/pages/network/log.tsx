@@ -155,7 +155,11 @@ function Rows({ rows }: { rows: DNSQuery[] }) {
 				},
 				{
 					head: t("Device"),
-					cell: (q) => <span title={q.client}>{q.device ? q.device : <Mono>{q.client}</Mono>}</span>,
+					cell: (q) => (
+						<span title={q.client} className="inline-block min-w-28">
+							{q.device ? q.device : <Mono>{q.client}</Mono>}
+						</span>
+					),
 				},
 				{
 					head: t("Name"),
