@@ -104,7 +104,7 @@ func New(o Options) *Server {
 	s.diary = newQueries(o)
 	s.forward.dial = o.Dial
 	s.trust = newTrust(s.forward, s.Flush)
-	s.waiting.by = map[addr]int{}
+	s.waiting.by = map[addr]*standing{}
 	s.conns, s.secure = newConns(), newConns()
 	s.talks.over = map[*quic.Conn]net.PacketConn{}
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)
@@ -172,7 +172,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.wakeKeeper()
 	s.forward.follow(t.routes, t.care)
 	s.trust.follow(c.DNS.Validate, t.anchors)
-	s.hot.Store(nil) // what came of former upstreams meanwhile
+	s.hot.Store(nil)          // what came of former upstreams meanwhile
 	for _, b := range added { // not before there is something to say: queries wait
 		s.serve(b, secure(b))
 	}
