@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"pic/core/names"
+	"pic/dnssrv/querylog"
 )
 
 // maxAliases bounds the CNAMEs that are followed from zone to zone.
@@ -54,7 +55,7 @@ const (
 
 // respond answers the message b. Where that takes others, out is nil and the
 // answer is what later returns, within two seconds; b may be used again at
-// once. Both are nil where nothing must be sent.
+// once, unless c.seen is held. Both are nil where nothing must be sent.
 func (s *Server) respond(run context.Context, b []byte, c client, limit func(*query) int) (out []byte, later func() []byte) {
 	q, err := parse(b)
 	if err == errNoAnswer {
@@ -69,9 +70,11 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		q.ready = s.greeting(nil, &q.opt, c)
 	}
 	start, view := time.Now(), s.filter.Current().View(c.from, c.id)
+	var told *querylog.Told
 	say := func(q *query, r reply) []byte {
 		out := message(q, r, limit(q))
-		s.note(nil, c, view, account(q, &r, out), start, time.Since(start))
+		told = account(q, &r, out)
+		s.note(nil, c, view, told, start, time.Since(start))
 		return out
 	}
 	done := func(q *query, r reply) []byte {
@@ -93,12 +96,14 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	if rest == nil {
 		out = done(&q, r)
 		if c.seen != nil && c.seen.still(c) && q.typ != dns.TypeANY { // whose answer depends on the transport
-			s.keep(c.seen, t, &q, r)
+			s.keep(c.seen, t, &q, r, told)
 		}
 		return out, nil
 	}
-	q.raw = append([]byte(nil), q.raw...) // b is somebody else's soon
-	q.asked = q.raw[:len(q.asked)]
+	if c.seen == nil || !c.seen.held {
+		q.raw = append([]byte(nil), q.raw...) // b is somebody else's soon
+		q.asked = q.raw[:len(q.asked)]
+	}
 	var seen *sighting
 	if c.seen != nil && c.seen.hot != nil {
 		seen = c.seen.hold()
@@ -107,7 +112,7 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		r := rest(run)
 		out := done(&q, r)
 		if seen != nil && seen.still(c) {
-			s.keep(seen, t, &q, r)
+			s.keep(seen, t, &q, r, told)
 		}
 		return out
 	}

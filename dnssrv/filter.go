@@ -32,20 +32,21 @@ func (c *Config) policy() policy.Config {
 // where the name last is to be found out from others; r then has the aliases that
 // led to it.
 func (m *moment) course(v *policy.View, q *query) (r reply, last name, ok bool) {
-	at := *q
+	at := q          // q itself stays as it is
 	var led []dns.RR // the aliases so far
 	var judged *policy.Decision
 	for range maxAliases {
 		if d, ok := v.Rewrite(string(at.name), q.typ); ok {
-			judged = &d
+			said := d // here alone on the heap: most questions are about names that nobody has rules for
+			judged = &said
 			if d.Target == "" {
-				return m.rewritten(&at, led, judged), at.name, true
+				return m.rewritten(at, led, judged), at.name, true
 			}
 			led = append(led, alias(at.presented(), d))
-			at.lead(d)
+			at = at.led(d)
 			continue
 		}
-		r, last, ok = m.resolve(&at)
+		r, last, ok = m.resolve(at)
 		if len(led) > 0 {
 			r.answer, r.aa, r.via = append(led[:len(led):len(led)], r.answer...), false, viaRewritten
 		}
@@ -55,7 +56,8 @@ func (m *moment) course(v *policy.View, q *query) (r reply, last name, ok bool) 
 		}
 		d := v.Decide(string(last), q.typ)
 		if d.Action != policy.None {
-			judged = &d
+			said := d
+			judged = &said
 			r.judged = judged
 		}
 		switch {
@@ -65,20 +67,24 @@ func (m *moment) course(v *policy.View, q *query) (r reply, last name, ok bool) 
 			return r, last, false
 		}
 		if last != at.name {
-			at.name, at.asked = last, []byte(last)
+			further := *at
+			further.name, further.asked = last, []byte(last)
+			at = &further
 		}
 		if d.Target == "" {
-			return m.rewritten(&at, r.answer, judged), last, true
+			return m.rewritten(at, r.answer, judged), last, true
 		}
 		led = append(r.answer[:len(r.answer):len(r.answer)], alias(at.presented(), d))
-		at.lead(d)
+		at = at.led(d)
 	}
 	return reply{answer: led, via: viaRewritten, judged: judged}, at.name, true // a loop, told as it is
 }
 
-// lead makes q ask for where d leads.
-func (q *query) lead(d policy.Decision) {
-	q.name, q.asked = name(d.Target), []byte(d.Target)
+// led returns q as it asks for where d leads.
+func (q *query) led(d policy.Decision) *query {
+	to := *q
+	to.name, to.asked = name(d.Target), []byte(d.Target)
+	return &to
 }
 
 // alias is the CNAME by which d leads elsewhere.

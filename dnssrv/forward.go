@@ -122,7 +122,7 @@ func (f *forwarder) remotes(old *routing, r route) []*remote {
 			if r.tunnel {
 				o.Dial, o.Lookup = f.tunnel, nil
 			}
-			u = &remote{addr: a, tunnel: r.tunnel, via: upstream.New(a, o)}
+			u = &remote{addr: a, label: a.String(), tunnel: r.tunnel, via: upstream.New(a, o)}
 		}
 		ups = append(ups, u)
 	}
@@ -218,7 +218,7 @@ func (f *forwarder) prefetch(q question) {
 func (a *answer) reply(age time.Duration) reply {
 	r := reply{rcode: a.rcode, age: age, tail: a.aged(age), counts: a.counts, ede: a.ede, secure: a.secure, aliases: a.aliases}
 	if a.from != nil {
-		r.upstream = a.from.addr
+		r.upstream = a.from.label
 	}
 	return r
 }

@@ -221,9 +221,10 @@ func (w *warm) age(out []byte, now time.Time) bool {
 	return true
 }
 
-// keep takes in the reply r to q, which g saw. It may change the records of r.
-// The basis is compared once more, for r was made after g was.
-func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
+// keep takes in the reply r to q, which g saw, and what the log was told of it. It
+// may change the records of r. The basis is compared once more, for r was made
+// after g was.
+func (s *Server) keep(g *sighting, t *table, q *query, r reply, told *querylog.Told) {
 	h := g.hot
 	if h == nil || h.basis.table != t || h.basis != s.basis() || r.fleeting || r.rcode > 15 {
 		return
@@ -238,10 +239,12 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	small.raw = append(small.raw, q.raw[len(q.asked):]...)
 	small.opt = opt{edns: true, do: q.edns && q.do, size: udpSize}
 	small.ready, small.proto = nil, overUDP
-	asked, name := q.presented(), small.presented()
-	for _, rr := range r.answer {
-		if asked != name && rr.Header().Name == asked { // then it is a copy
-			rr.Header().Name = name
+	if len(r.answer) > 0 {
+		asked, name := q.presented(), small.presented()
+		for _, rr := range r.answer {
+			if asked != name && rr.Header().Name == asked { // then it is a copy
+				rr.Header().Name = name
+			}
 		}
 	}
 	w := &warm{who: g.who, key: string(g.key[:g.n]), hash: g.hash, via: r.via, code: r.rcode}
@@ -253,7 +256,13 @@ func (s *Server) keep(g *sighting, t *table, q *query, r reply) {
 	if r.via == viaUpstream {
 		r.via, w.via = viaCache, viaCache
 	}
-	w.told = account(&small, &r, w.wire)
+	if told == nil || told.Answer == "" { // it may have been cut
+		w.told = account(&small, &r, w.wire)
+	} else {
+		later := *told
+		later.Source = sourceOf(&r)
+		w.told = &later
+	}
 	switch r.via {
 	case viaZone:
 		w.ttls, w.until = nil, time.Now().Add(zoneLife)

@@ -15,7 +15,6 @@ import (
 	"pic/core/service"
 	"pic/dnssrv/policy"
 	"pic/dnssrv/querylog"
-	"pic/dnssrv/upstream"
 )
 
 func newQueries(o Options) *querylog.Log {
@@ -54,9 +53,7 @@ func account(q *query, r *reply, out []byte) *querylog.Told {
 		Name: bare(q.name), Type: q.typ, Rcode: uint16(r.rcode), Source: sourceOf(r), Verdict: verdictOf(r), Secure: r.secure,
 		Answer: inShort(out, headerLen+len(q.raw)),
 	}
-	if r.upstream != (upstream.Address{}) {
-		t.Upstream = r.upstream.String()
-	}
+	t.Upstream = r.upstream
 	if r.ede != nil {
 		t.Reason = inWords(r.ede)
 	}

@@ -15,15 +15,22 @@ import (
 // A race is one question to several upstreams: the best is asked first, others
 // too when that takes long or fails. The first answer counts.
 type race struct {
-	f       *forwarder
-	g       *group
-	q       question
-	m       manner
-	order   []*remote
-	ctx     context.Context
-	cancel  context.CancelFunc
+	f      *forwarder
+	g      *group
+	q      question
+	m      manner
+	order  []*remote
+	ctx    context.Context
+	cancel context.CancelFunc
+	left   atomic.Int32 // messages that may still be sent
+
+	once    sync.Once // of channels, which few races need
 	results chan try
-	left    atomic.Int32 // messages that may still be sent
+	final   chan *answer
+}
+
+func (r *race) open() {
+	r.once.Do(func() { r.results, r.final = make(chan try, 2*maxTries), make(chan *answer, 1) })
 }
 
 // A try is what came of asking one upstream.
@@ -34,7 +41,7 @@ type try struct {
 }
 
 func (f *forwarder) race(ctx context.Context, g *group, q question, m manner) *answer {
-	r := &race{f: f, g: g, q: q, m: m, order: g.order(q), results: make(chan try, 2*maxTries)}
+	r := &race{f: f, g: g, q: q, m: m, order: g.order(q)}
 	if len(r.order) == 0 {
 		return failed(edeNoUpstream)
 	}
@@ -45,18 +52,24 @@ func (f *forwarder) race(ctx context.Context, g *group, q question, m manner) *a
 	r.m.spend = func() bool { return r.left.Add(-1) >= 0 }
 	// Mostly the first answers soon, and that is all there is to do.
 	first := r.order[0]
-	final := make(chan *answer, 1)
-	hedge := time.AfterFunc(first.patience(), func() { final <- r.run(true) })
+	hedge := time.AfterFunc(first.patience(), r.hedge)
 	t := r.try(first)
-	if hedge.Stop() {
-		if t.err == nil {
-			return t.answer
-		}
-		r.results <- t
+	alone := hedge.Stop()
+	if alone && t.err == nil {
+		return t.answer
+	}
+	r.open()
+	r.results <- t
+	if alone {
 		return r.run(false)
 	}
-	r.results <- t
-	return <-final
+	return <-r.final
+}
+
+// hedge asks others, for the first is late.
+func (r *race) hedge() {
+	r.open()
+	r.final <- r.run(true)
 }
 
 // try asks one.

@@ -7,7 +7,6 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/dnssrv/policy"
-	"pic/dnssrv/upstream"
 )
 
 // A reply is what a client is told, before it is a message.
@@ -25,10 +24,10 @@ type reply struct {
 	// fleeting: it is of this moment, and not to be kept.
 	fleeting bool
 
-	secure   bool             // checked by its signatures
-	stale    bool             // told after its time, for want of a better one
-	upstream upstream.Address // who said it, if anybody
-	aliases  []name           // where the CNAMEs of tail lead
+	secure   bool   // checked by its signatures
+	stale    bool   // told after its time, for want of a better one
+	upstream string // who said it, if anybody
+	aliases  []name // where the CNAMEs of tail lead
 
 	born      time.Time     // when tail came, where it is from the cache
 	age, life time.Duration // of tail, then

@@ -104,7 +104,7 @@ func New(o Options) *Server {
 	s.diary = newQueries(o)
 	s.forward.dial = o.Dial
 	s.trust = newTrust(s.forward, s.Flush)
-	s.waiting.by = map[addr]int{}
+	s.waiting.by = map[addr]*standing{}
 	s.conns, s.secure = newConns(), newConns()
 	s.talks.over = map[*quic.Conn]net.PacketConn{}
 	s.shakes, s.quics = newCrowd(maxShakes, maxShakesPerHost), newCrowd(maxQUIC, maxQUICPerHost)

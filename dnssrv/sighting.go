@@ -26,6 +26,7 @@ type sighting struct {
 	count *counters // where hits count; nil: with all others
 	known *acquaintances
 	ring  *querylog.Ring // of who sees; nil: none
+	held  bool           // neither it nor the query is used for another until this is answered
 }
 
 // An audience is who asks, as far as answers depend on it.
@@ -113,11 +114,22 @@ func (s *sighting) asked() question {
 	}
 }
 
-// hold returns a copy for an answer that comes later.
+// hold returns a copy for an answer that comes later. What nobody else uses is
+// its own copy.
 func (s *sighting) hold() *sighting {
-	c := *s
-	c.out, c.ready, c.count, c.known, c.ring = nil, nil, nil, nil, nil
-	return &c
+	if s.held {
+		return s
+	}
+	c := new(sighting)
+	s.copyTo(c)
+	return c
+}
+
+// copyTo makes c the copy of s for an answer that comes later.
+func (s *sighting) copyTo(c *sighting) {
+	c.opt, c.hot, c.identity, c.hash, c.end, c.n = s.opt, s.hot, s.identity, s.hash, s.end, s.n
+	copy(c.key[:], s.key[:s.n])
+	c.held = true
 }
 
 const (

@@ -32,13 +32,16 @@ type crew struct {
 	run  context.Context
 	conn *datagram.Conn
 	help chan struct{} // wakes a hand
+	office
 }
 
 // serveUDP answers what comes in at pc until it is closed.
 func (s *Server) serveUDP(run context.Context, pc net.PacketConn) {
 	c := &crew{s: s, run: run, conn: datagram.Wrap(pc), help: make(chan struct{}, 1)}
+	c.idle = make(chan *clerk, maxIdleClerks)
 	c.conn.ReadBuffer(1 << 20) // bursts of a browser, while we wait for the disk or a core
 	s.wg.Go(func() {
+		defer c.office.close()
 		defer close(c.help)
 		c.lead()
 	})
@@ -160,44 +163,21 @@ func (h *hand) one(p *datagram.Packet, room []byte, kept *hot, now time.Time) (l
 	return h.miss(p, c)
 }
 
-// miss has p answered by another goroutine.
+// miss has p answered by a clerk.
 func (h *hand) miss(p *datagram.Packet, c client) bool {
-	s, run, conn := h.s, h.run, h.conn
+	s := h.s
 	if s.busy.Add(1) > maxBusy {
 		s.busy.Add(-1)
 		s.count.dropped.Add(1) // the client asks again; nobody gains from an error
 		return false
 	}
-	back, q := p.Copy(), append([]byte(nil), p.Data...)
-	c.seen = h.seen.hold()
-	s.wg.Go(func() {
-		defer s.guard(c.from)
-		out, later := s.first(run, q, c)
-		if later != nil {
-			if !s.waiting.enter(c.from) {
-				s.count.dropped.Add(1)
-				return
-			}
-			defer s.waiting.leave(c.from)
-			out = later()
-		}
-		if out == nil {
-			return
-		}
-		if t := s.table.Load(); t.far(c.from) {
-			var o opt
-			if asked, err := parse(q); err == nil {
-				o = asked.opt
-			}
-			out = s.ration(t, out, q, &o, c, time.Now())
-		}
-		if out == nil {
-			return
-		}
-		if err := conn.Reply(out, back); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.log.Debug("sending a reply", "addr", back.From, "err", err)
-		}
-	})
+	k := h.clerk()
+	p.CopyTo(&k.back)
+	k.data = append(k.data[:0], p.Data...)
+	h.seen.copyTo(&k.seen)
+	k.c = c
+	k.c.seen = &k.seen
+	k.wake <- struct{}{}
 	return true
 }
 

@@ -25,6 +25,7 @@ const (
 // A remote is a resolver that others run, and how it has been doing.
 type remote struct {
 	addr   upstream.Address
+	label  string // addr in words, made once
 	tunnel bool
 	via    *upstream.Resolver
 

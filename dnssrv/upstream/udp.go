@@ -128,15 +128,19 @@ func (d *doubt) until(p *plain) *time.Time {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 4096); return &b }}
 
-// datagram asks once over UDP, from a port of its own that the kernel picks at
-// random. without says what is not insisted on.
-func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) ([]byte, form, error) {
-	var f form
-	c, err := r.connect(ctx, "udp")
-	if err != nil {
+// datagram asks once over UDP, from a port that the kernel picks at random and
+// that no other question has meanwhile; see bank. without says what is not
+// insisted on.
+func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) (answer []byte, f form, err error) {
+	var c net.Conn
+	if s := r.bank.take(); s != nil {
+		c = s
+	} else if c, err = r.connect(ctx, "udp"); err != nil {
+		r.bank.give(nil, false)
 		return nil, f, explain(ctx, err)
 	}
-	defer c.Close()
+	clean, stop := false, func() bool { return true }
+	defer func() { r.bank.give(c, stop() && clean && err == nil) }()
 	f = r.plain.form(c)
 	if without != nil {
 		f.mixed = f.mixed && !without.cased
@@ -147,18 +151,20 @@ func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) ([]
 	}
 	end, _ := ctx.Deadline()
 	c.SetDeadline(end)
-	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
+	stop = context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	sent := q.message(f)
-	if _, err := c.Write(sent); err != nil {
-		return nil, f, explain(ctx, err)
-	}
-	r.sent.Add(1)
 	kept := buffers.Get().(*[]byte)
 	defer buffers.Put(kept)
 	buf := *kept
+	r.sent.Add(1)
 	var broken error
-	for range maxJunk {
-		n, err := c.Read(buf)
+	for i := range maxJunk {
+		n, err := 0, error(nil)
+		if i == 0 {
+			n, err = put(c, sent, buf)
+		} else {
+			n, err = c.Read(buf)
+		}
 		if err != nil {
 			if broken != nil {
 				return nil, f, broken
@@ -179,12 +185,24 @@ func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) ([]
 		}
 		switch b := buf[:n]; {
 		case b[2]&flagTC != 0, r.plain.learn(f, cookie):
+			clean = i == 0 && b[2]&flagTC == 0
 			return append([]byte(nil), b...), f, nil
 		case len(cookie) == 0:
 			return nil, f, &doubt{}
 		}
 	}
 	return nil, f, errDoubt
+}
+
+// put sends what was asked and waits for the first datagram.
+func put(c net.Conn, sent, buf []byte) (int, error) {
+	if s, ok := c.(*socket); ok {
+		return s.ask(sent, buf)
+	}
+	if _, err := c.Write(sent); err != nil {
+		return 0, err
+	}
+	return c.Read(buf)
 }
 
 func localOf(c net.Conn) netip.Addr {

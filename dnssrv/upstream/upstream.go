@@ -5,8 +5,8 @@
 //
 //   - An answer is to the question that was put, and whole: every record that its
 //     header counts is there. What it says is for the caller to judge.
-//   - Over UDP each question has a port of its own, which the kernel picks at
-//     random, a random id, a name in mixed case (0x20) as far as the resolver
+//   - Over UDP each question has a port to itself, which the kernel picks at
+//     random, and which in a rush a few others have after it, a random id, a name in mixed case (0x20) as far as the resolver
 //     keeps it, and a cookie (RFC 7873) once the resolver has given one. Replies
 //     that do not fit, or are malformed, are ignored; after 32 of them, or one
 //     that fits but for case or cookie, the question goes over TCP.
@@ -87,6 +87,7 @@ type Resolver struct {
 	tls  *tls.Config // nil: not encrypted
 
 	plain  plain
+	bank   bank
 	stream pool
 	https  doh
 	quic   doq
@@ -120,6 +121,7 @@ func (r *Resolver) Sent() uint64 { return r.sent.Load() }
 // Close ends all connections; questions under way fail.
 func (r *Resolver) Close() {
 	r.cancel()
+	r.bank.close()
 	r.stream.close()
 	r.https.close()
 	r.quic.close()

@@ -86,7 +86,14 @@ func NewPacket(size int) *Packet { return &Packet{buf: make([]byte, size)} }
 
 // Copy returns where p came from without its data, for a reply that comes later.
 func (p *Packet) Copy() *Packet {
-	return &Packet{From: p.From, To: p.To, At: p.At, iface: p.iface}
+	c := new(Packet)
+	p.CopyTo(c)
+	return c
+}
+
+// CopyTo makes c such a copy.
+func (p *Packet) CopyTo(c *Packet) {
+	c.From, c.To, c.At, c.iface = p.From, p.To, p.At, p.iface
 }
 
 // Read waits for the next datagram to this host alone. The error is
