@@ -87,7 +87,11 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		if err != nil {
 			return nil, nil
 		}
-		return say(&q, reply{rcode: dns.RcodeRefused, ede: edeProhibited}), nil
+		r := reply{rcode: dns.RcodeRefused, ede: edeProhibited}
+		if c.proto == overUDP { // anybody may have written the address, so it must not fill the log
+			return message(&q, r, limit(&q)), nil
+		}
+		return say(&q, r), nil
 	}
 	if err != nil {
 		return done(&q, reply{rcode: dns.RcodeFormatError}), nil
