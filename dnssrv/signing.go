@@ -25,7 +25,7 @@ const (
 )
 
 func newKeys(o Options) *sign.Keys {
-	so := sign.Options{Log: o.Log, Seal: o.Seal, Unseal: o.Unseal}
+	so := sign.Options{Log: o.Log, Seal: o.Seal, Unseal: o.Unseal, Credible: released}
 	if o.Dir != "" {
 		so.Dir = filepath.Join(o.Dir, "keys")
 	}

@@ -49,3 +49,24 @@ func TestStarsMatchToTheEndOfAName(t *testing.T) {
 		}
 	}
 }
+
+type breaking struct{}
+
+func (breaking) Read([]byte) (int, error) { panic("a rule that nobody thought of") }
+
+func TestAListThatBreaksTheReaderLeavesTheOthers(t *testing.T) {
+	s, err := newShelf(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.add("bad", breaking{}); err == nil || !strings.Contains(err.Error(), "nobody thought of") {
+		t.Errorf("got %v", err)
+	}
+	if st, err := s.add("good", strings.NewReader("||ads.test^\n")); err != nil || st.Rules != 1 {
+		t.Errorf("the next: %+v, %v", st, err)
+	}
+	lib, err := s.library()
+	if err != nil || lib.names() != 1 {
+		t.Errorf("%d names, %v", lib.names(), err)
+	}
+}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"io"
 )
 
@@ -36,8 +37,14 @@ func newShelf(names int) (*shelf, error) {
 }
 
 // add reads one list. After an error the shelf can still be used; what was read
-// before stays.
-func (s *shelf) add(url string, in io.Reader) (Stats, error) {
+// before stays. A list that breaks the reader is an error too: its copy is on
+// disk, and would end the process at each start.
+func (s *shelf) add(url string, in io.Reader) (st Stats, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it breaks the reader: %v", p)
+		}
+	}()
 	s.list = uint8(len(s.lib.urls))
 	s.lib.urls = append(s.lib.urls, url)
 	return read(in, s)

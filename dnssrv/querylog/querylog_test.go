@@ -231,8 +231,11 @@ func TestAClosedRingLosesNothing(t *testing.T) {
 			t.Errorf("%d records", n)
 		}
 		time.Sleep(time.Second)
-		if len(l.rings) != 1 {
-			t.Errorf("%d rings are left", len(l.rings))
+		l.mu.Lock()
+		left := len(l.rings)
+		l.mu.Unlock()
+		if left != 1 {
+			t.Errorf("%d rings are left", left)
 		}
 		l.Close()
 	})

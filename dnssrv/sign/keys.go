@@ -158,7 +158,10 @@ func (k *Keys) Tick(parents map[string]Parent) bool {
 			}
 			continue
 		}
-		keys, moved, err := advance(name, z.keys, now, parents[name])
+		keys, moved, err := z.keys, false, error(nil)
+		if !now.Before(k.opt.Credible) {
+			keys, moved, err = advance(name, z.keys, now, parents[name])
+		}
 		if err == nil && moved {
 			err = k.write(name, keys)
 		}

@@ -95,6 +95,10 @@ type Options struct {
 	Unseal func(context string, sealed []byte) ([]byte, error)
 	// Now is the clock; nil is time.Now. It may jump.
 	Now func() time.Time
+	// Credible is the earliest time that the clock may show. While it shows an
+	// earlier one keys stay as they are: once it is set, all that time would seem to
+	// have passed at once.
+	Credible time.Time
 }
 
 // A key is one key of a zone.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A vault that lacks a file of its own is no zone without keys.
@@ -29,5 +30,29 @@ func TestKeysThatAreNotUnsealedAreNotReplaced(t *testing.T) {
 	}
 	if k.Ring("oak.") != nil || len(k.Faults()) != 1 {
 		t.Errorf("the zone is signed, or nobody is told: %v", k.Faults())
+	}
+}
+
+// A board without a battery shows 1970 until the network sets its clock. Keys that
+// were just published must not take over when that happens.
+func TestKeysWaitForAClockThatCanBeRight(t *testing.T) {
+	s := open(t, t.TempDir())
+	s.opt.Credible = s.now.Add(-24 * time.Hour)
+	s.Follow([]string{oak})
+	if err := s.Roll(oak); err != nil {
+		t.Fatal(err)
+	}
+	before := s.told()
+	was := s.now
+	for _, now := range []time.Time{time.Unix(60, 0), time.Unix(3600, 0), was.Add(time.Hour)} {
+		s.now = now
+		s.Tick(map[string]Parent{oak: nobody()})
+	}
+	if got := s.told(); got != before {
+		t.Errorf("after the clock was set: %s, before %s", got, before)
+	}
+	s.pass(publish, nobody)
+	if got := s.told(); got == before {
+		t.Errorf("a day later: still %s", got)
 	}
 }

@@ -7,8 +7,13 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxSet is how many records of one type updates may put at a name.
-const maxSet = 256
+const (
+	// maxSet is how many records of one type updates may put at a name.
+	maxSet = 256
+	// maxTTL is the longest TTL that they may give, in seconds, a week: keys and
+	// signatures are kept for as long as others may remember records.
+	maxTTL = 7 * 24 * 3600
+)
 
 // Sets are the records of one name, by type.
 type Sets map[uint16][]dns.RR
@@ -252,7 +257,7 @@ func (u *updating) add(s, fixed Sets, owner string, rr dns.RR) bool {
 		return true // ignored
 	}
 	c := dns.Copy(rr)
-	*c.Header() = dns.RR_Header{Name: owner, Rrtype: typ, Class: dns.ClassINET, Ttl: rr.Header().Ttl & (1<<31 - 1)}
+	*c.Header() = dns.RR_Header{Name: owner, Rrtype: typ, Class: dns.ClassINET, Ttl: ttl(rr.Header().Ttl)}
 	set := slices.DeleteFunc(slices.Clone(s[typ]), func(have dns.RR) bool { return single(typ) || same(have, c) })
 	if len(set) >= maxSet {
 		return false
@@ -265,6 +270,15 @@ func (u *updating) add(s, fixed Sets, owner string, rr dns.RR) bool {
 	}
 	s[typ] = append(set, c)
 	return true
+}
+
+// ttl brings a TTL within bounds. One with the highest bit set is none (RFC 2181
+// §8).
+func ttl(n uint32) uint32 {
+	if n > 1<<31-1 {
+		return 0
+	}
+	return min(n, maxTTL)
 }
 
 // single reports types of which a name has one record at most.

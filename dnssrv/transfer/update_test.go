@@ -135,7 +135,12 @@ func TestUpdateFollowsRFC2136(t *testing.T) {
 		}, dns.RcodeFormatError, ""},
 		"asked of a class": {func(m *dns.Msg) { m.Answer = class(dns.ClassCHAOS, rrs("dyn.oak. A 192.0.2.1")) }, dns.RcodeFormatError, ""},
 
-		"add":                  {func(m *dns.Msg) { m.Insert(rrs("New.oak. 5 TXT x")) }, 0, before + " | new.oak. 5 IN TXT \"x\""},
+		"add":          {func(m *dns.Msg) { m.Insert(rrs("New.oak. 5 TXT x")) }, 0, before + " | new.oak. 5 IN TXT \"x\""},
+		"add for ever": {func(m *dns.Msg) { m.Insert(rrs("new.oak. 2147483647 TXT x")) }, 0, before + " | new.oak. 604800 IN TXT \"x\""},
+		"add for no time": {func(m *dns.Msg) {
+			m.Insert(rrs("new.oak. 5 TXT x"))
+			m.Ns[0].Header().Ttl = 1<<31 + 5
+		}, 0, before + " | new.oak. 0 IN TXT \"x\""},
 		"add what is there":    {func(m *dns.Msg) { m.Insert(rrs("dyn.oak. 60 A 192.0.2.9")) }, 0, ""},
 		"add with another TTL": {func(m *dns.Msg) { m.Insert(rrs("dyn.oak. 5 A 192.0.2.9")) }, 0, "alias.oak. 60 IN CNAME dyn.oak. | dyn.oak. 5 IN A 192.0.2.10 | dyn.oak. 5 IN A 192.0.2.9"},
 		"add what is fixed":    {func(m *dns.Msg) { m.Insert(rrs("ns.oak. 5 A 192.0.2.1")) }, 0, ""},

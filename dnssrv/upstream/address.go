@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // A Proto is how a resolver is spoken to.
@@ -28,7 +29,7 @@ type Address struct {
 	Host  string         // as its certificate calls it; empty: not encrypted
 	Port  uint16         // of Host
 	IP    netip.AddrPort // where it is; the zero value: Host must be looked up
-	Path  string         // of HTTPS
+	Path  string         // of HTTPS, as it stands in a URL
 }
 
 var errAddress = errors.New("not a resolver; give an address, such as 9.9.9.9, or a URL, such as tls://dns.quad9.net#9.9.9.9")
@@ -40,8 +41,8 @@ func Parse(s string) (Address, error) {
 	if at, err := parseIP(s, 53); err == nil {
 		return Address{Proto: UDP, IP: at}, somebody(at.Addr())
 	}
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil {
+	u, err := url.Parse(strings.TrimSuffix(s, "{?dns}")) // of the template, which is for GET (RFC 8484 §4.1.1)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" {
 		return Address{}, errAddress
 	}
 	a := Address{Proto: Proto(u.Scheme), Host: u.Hostname(), Port: ports[Proto(u.Scheme)]}
@@ -59,7 +60,7 @@ func Parse(s string) (Address, error) {
 		a.Path = u.EscapedPath()
 	}
 	if ip, err := netip.ParseAddr(a.Host); err == nil {
-		a.IP = netip.AddrPortFrom(ip, a.Port)
+		a.IP, a.Host = netip.AddrPortFrom(ip, a.Port), ip.String()
 	}
 	if u.Fragment != "" {
 		if a.IP, err = parseIP(u.Fragment, a.Port); err != nil {
@@ -97,12 +98,21 @@ func parseIP(s string, port uint16) (netip.AddrPort, error) {
 // Encrypted reports whether nobody on the way can read what is asked.
 func (a Address) Encrypted() bool { return a.Proto != UDP && a.Proto != TCP }
 
+// url returns the URL of a at that host.
+func (a Address) url(host string) *url.URL {
+	path, err := url.PathUnescape(a.Path)
+	if err != nil {
+		path = a.Path
+	}
+	return &url.URL{Scheme: string(a.Proto), Host: host, Path: path, RawPath: a.Path}
+}
+
 // String returns a as [Parse] reads it.
 func (a Address) String() string {
 	if a.Proto == UDP {
 		return a.IP.String()
 	}
-	u := url.URL{Scheme: string(a.Proto), Host: a.IP.String(), Path: a.Path}
+	u := a.url(a.IP.String())
 	if a.Host == "" {
 		return u.String()
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -39,7 +38,7 @@ func (d *doh) open(r *Resolver) {
 			host = "[" + host + "]"
 		}
 	}
-	d.url = (&url.URL{Scheme: "https", Host: host, Path: r.addr.Path}).String()
+	d.url = r.addr.url(host).String()
 	d.transport = &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return r.connect(ctx, network)

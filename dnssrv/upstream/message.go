@@ -109,7 +109,7 @@ func heads(b, sent []byte) fit {
 		return foreign
 	}
 	end, ok := wire.Skip(sent, wire.HeaderLen)
-	if !ok || wire.Questions(b) != 1 || len(b) < end+4 || string(b[end:end+4]) != string(sent[end:end+4]) {
+	if !ok || wire.Questions(b) != 1 || len(b) < end+4 || len(sent) < end+4 || string(b[end:end+4]) != string(sent[end:end+4]) {
 		return foreign
 	}
 	got, asked := b[wire.HeaderLen:end], sent[wire.HeaderLen:end]

@@ -95,6 +95,7 @@ func (d *doq) exchange(ctx context.Context, conn *quic.Conn, sent []byte) ([]byt
 	}
 	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(sent)), uint16(len(sent)))
 	if _, err := s.Write(append(framed, sent...)); err != nil {
+		s.CancelWrite(doqRequestCancelled) // or the stream stays open for as long as the connection
 		return nil, err
 	}
 	if err := s.Close(); err != nil { // the question ends, not the answer

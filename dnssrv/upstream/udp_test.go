@@ -283,6 +283,7 @@ func FuzzReply(f *testing.F) {
 	m.Response = true
 	b, _ = m.Pack()
 	f.Add(b, sent)
+	f.Add([]byte("\xb2Z\x810\x00\x01000000000000"), []byte("\xb2Z0000000000\xf60"))
 	f.Fuzz(func(t *testing.T, b, sent []byte) {
 		if len(sent) < 12 || heads(b, sent) == foreign {
 			return

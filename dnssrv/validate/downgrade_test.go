@@ -120,3 +120,23 @@ func TestRecordsThatComeTwiceAreOne(t *testing.T) {
 		}
 	}
 }
+
+// A name that has records has an answer to ANY: the proof that it exists does not
+// say otherwise.
+func TestThatThereIsNothingAtAllTakesAProofOfThat(t *testing.T) {
+	l := newLab(t)
+	for _, zone := range []string{"zone.test.", "three.test."} {
+		for name, want := range map[string]State{"www.": Bogus, "any.wild.": Bogus, "b.c.": Secure} {
+			proof := l.Ask(name+zone, dns.TypeAAAA)
+			l.Edit = func(q dns.Question, m *dns.Msg) {
+				if q.Name == name+zone && q.Qtype == dns.TypeANY {
+					m.Answer, m.Ns, m.Rcode = nil, proof.Ns, dns.RcodeSuccess
+				}
+			}
+			if r, _ := l.look(t, name+zone, dns.TypeANY); r.State != want {
+				t.Errorf("%s: %s (%s)", name+zone, told(r), r.Text)
+			}
+			l.Edit = nil
+		}
+	}
+}

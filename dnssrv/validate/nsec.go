@@ -44,11 +44,20 @@ func (s *span) encloser(n name) name {
 	return b
 }
 
+// gives reports whether a name with those types has an answer to the question for
+// typ. Everything is one to ANY, but what belongs to the proof.
+func gives(types []uint16, typ uint16) bool {
+	if typ == dns.TypeANY {
+		return slices.ContainsFunc(types, func(t uint16) bool { return t != dns.TypeNSEC && t != dns.TypeRRSIG && t != dns.TypeNXNAME })
+	}
+	return has(types, typ) || has(types, dns.TypeCNAME)
+}
+
 // lacks reports whether a record with those types at n itself says that there is
 // no such type.
 func lacks(types []uint16, n name, typ uint16) bool {
 	switch {
-	case has(types, typ), has(types, dns.TypeCNAME):
+	case gives(types, typ):
 		return false
 	case typ == dns.TypeDS:
 		return n == root || !has(types, dns.TypeSOA) // the parent's side, for once
@@ -95,7 +104,7 @@ func (e *evidence) wildcard(star name, typ uint16) absence {
 		s := &e.spans[i]
 		switch {
 		case star == "":
-		case s.owner == star && !has(s.types, typ) && !has(s.types, dns.TypeCNAME) && !cutAt(s.types):
+		case s.owner == star && !gives(s.types, typ) && !cutAt(s.types):
 			return noType
 		case !s.covers(star, e.zone.apex) || s.hides(star):
 		case s.next.below(star):

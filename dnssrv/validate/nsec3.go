@@ -143,7 +143,7 @@ func (j *job) nsec3(e *evidence, n name, typ uint16) (absence, *fault) {
 		case gap.optOut && l == nil && e.covering(h) != nil:
 			return vanished, nil
 		case gap.optOut:
-		case l != nil && !has(l.types, typ) && !has(l.types, dns.TypeCNAME) && !cutAt(l.types):
+		case l != nil && !gives(l.types, typ) && !cutAt(l.types):
 			return noType, nil
 		case l == nil && e.covering(h) != nil:
 			return noName, nil

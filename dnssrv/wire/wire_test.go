@@ -103,6 +103,7 @@ func FuzzName(f *testing.F) {
 
 func FuzzRecords(f *testing.F) {
 	f.Add(packed(f, "www.example.net. 60 IN CNAME a.example.net.", "a.example.net. 30 IN A 192.0.2.1"))
+	f.Add([]byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		last := 0
 		for s, r := range Records(b) {
@@ -111,7 +112,8 @@ func FuzzRecords(f *testing.F) {
 			}
 			last = r.End
 		}
-		if new(dns.Msg).Unpack(b) == nil && len(b) > HeaderLen && Questions(b) < 2 && !Whole(b) {
+		// The library bears a question that ends with its name.
+		if _, ok := Start(b); ok && new(dns.Msg).Unpack(b) == nil && len(b) > HeaderLen && Questions(b) < 2 && !Whole(b) {
 			m := new(dns.Msg)
 			m.Unpack(b)
 			if len(m.Answer)+len(m.Ns)+len(m.Extra) == Count(b, Answer)+Count(b, Authority)+Count(b, Additional) {
