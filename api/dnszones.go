@@ -59,7 +59,7 @@ type zonePath struct {
 func (a *API) dnsExport(_ context.Context, in *zonePath) (*text, error) {
 	file, err := a.DNS.Export(in.Zone)
 	if err != nil {
-		return nil, missing(fmt.Sprintf("zone %q here", in.Zone))
+		return nil, fail(http.StatusNotFound, "not-found", err.Error())
 	}
 	return &text{http.StatusOK, "text/dns; charset=utf-8", []byte(file)}, nil
 }

@@ -207,7 +207,7 @@ func (m *moment) resolve(q *query) (r reply, last name, ok bool) {
 				}
 			}
 		}
-		r.rcode, r.extra = o.rcode, o.extra
+		r.rcode, r.extra, r.ede = o.rcode, o.extra, o.ede
 		r.ns = union(r.ns, o.ns) // those of aliases are proofs of wildcards
 		r.answer = append(r.answer, o.answer...)
 		if o.further == "" {

@@ -3,6 +3,7 @@ package dnssrv
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,6 +187,12 @@ func TestTransferredZonesOutliveTheirPrimaries(t *testing.T) {
 	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(problems(s, "dns/primaries"), "do not resolve") })
 	if got := www(s); got != "SERVFAIL" {
 		t.Errorf("after a week: %s", got)
+	}
+	if r, err := s.Lookup(t.Context(), "www.elm.example", "A", netip.Addr{}); err != nil || r.Reason != "Not Ready: the primaries of the zone do not tell it" {
+		t.Errorf("the reason is %q, %v", r.Reason, err)
+	}
+	if file, err := s.Export("elm.example"); err == nil || !strings.Contains(err.Error(), "its primaries do not tell it") {
+		t.Errorf("exported as %q, %v", file, err)
 	}
 	// No longer followed: what was transferred is no more.
 	s.change(t, func(d *config.Document) { d.DNS.Zones = nil })

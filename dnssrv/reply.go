@@ -49,6 +49,7 @@ var (
 	edeTunnel      = &ede{dns.ExtendedErrorCodeNoReachableAuthority, "the VPN through which to ask is down"}
 	edeStale       = &ede{dns.ExtendedErrorCodeStaleAnswer, "no upstream resolver answers; this is what was known"}
 	edeStaleNX     = &ede{dns.ExtendedErrorCodeStaleNXDOMAINAnswer, "no upstream resolver answers; this is what was known"}
+	edeAbsent      = &ede{dns.ExtendedErrorCodeNotReady, "the primaries of the zone do not tell it"}
 	edeNotHere     = &ede{dns.ExtendedErrorCodeNotSupported, ""}
 	edeType        = &ede{dns.ExtendedErrorCodeInvalidQueryType, ""}
 )

@@ -60,6 +60,7 @@ type outcome struct {
 	answer  []dns.RR
 	ns      []dns.RR
 	extra   []dns.RR
+	ede     *ede
 	further name // the target of a CNAME that is still to be followed
 }
 
@@ -70,7 +71,7 @@ func star(n name) name { return "\x01*" + n }
 // moment.
 func (z *zone) find(m *moment, n name, typ uint16) outcome {
 	if z.absent {
-		return outcome{rcode: dns.RcodeServerFailure}
+		return outcome{rcode: dns.RcodeServerFailure, ede: edeAbsent}
 	}
 	switch at, what := z.above(n, typ); what {
 	case dns.TypeNS:

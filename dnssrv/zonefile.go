@@ -41,7 +41,10 @@ func (s *Server) Export(zone string) (string, error) {
 	m := s.outside()
 	z := m.zones[n]
 	if err != nil || z == nil {
-		return "", fmt.Errorf("the cell has no zone %q", zone)
+		return "", fmt.Errorf("there is no zone %q here", zone)
+	}
+	if z.absent {
+		return "", fmt.Errorf("%s is not here yet, or not any more: its primaries do not tell it; see pic dns zone ls", undot(z.apex.String()))
 	}
 	m.do, m.snap = false, nil
 	var b strings.Builder

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -146,6 +147,25 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 				t.Errorf("left behind: %v %v", left, hidden)
 			}
 		})
+	}
+}
+
+func TestWhatKeepsAListAwayIsSaidPlainly(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	l.Close()
+	for where, want := range map[string]string{
+		"http://" + at + "/ads.txt":        at + " cannot be reached: connection refused",
+		filepath.Join(t.TempDir(), "none"): "there is no such file on the cell",
+		t.TempDir():                        "is not a file",
+	} {
+		e := engine(t, t.TempDir(), lists(where))
+		if err := e.Refresh(t.Context(), ""); err == nil || !strings.HasSuffix(e.Status()[0].Error, want) {
+			t.Errorf("%s: %q, want %q", where, e.Status()[0].Error, want)
+		}
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -127,12 +129,12 @@ type fetched struct {
 }
 
 // fetch gets a list unless the copy have, if there is one, is still what it is.
-func (f *fetcher) fetch(ctx context.Context, url string, have origin) (fetched, error) {
-	if strings.HasPrefix(url, "/") {
-		return fetchFile(url, have)
+func (f *fetcher) fetch(ctx context.Context, at string, have origin) (fetched, error) {
+	if strings.HasPrefix(at, "/") {
+		return fetchFile(at, have)
 	}
 	ctx = context.WithValue(ctx, journeyKey{}, new(journey))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return fetched{}, err
 	}
@@ -145,7 +147,7 @@ func (f *fetcher) fetch(ctx context.Context, url string, have origin) (fetched, 
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return fetched{}, unwrapURL(err)
+		return fetched{}, inWords(err)
 	}
 	switch {
 	case resp.StatusCode == http.StatusNotModified && have.URL != "":
@@ -155,15 +157,31 @@ func (f *fetcher) fetch(ctx context.Context, url string, have origin) (fetched, 
 		resp.Body.Close()
 		return fetched{}, fmt.Errorf("the server answers %q", resp.Status)
 	}
-	now := origin{URL: url, ETag: resp.Header.Get("ETag"), Modified: resp.Header.Get("Last-Modified"), Changed: time.Now()}
+	now := origin{URL: at, ETag: resp.Header.Get("ETag"), Modified: resp.Header.Get("Last-Modified"), Changed: time.Now()}
 	return fetched{now, resp.Body}, nil
 }
 
-// unwrapURL takes the address, which the reader has before them, out of err.
-func unwrapURL(err error) error {
-	var u interface{ Unwrap() error }
-	if errors.As(err, &u) && strings.HasPrefix(err.Error(), "Get ") {
-		return u.Unwrap()
+// inWords says what is wrong without what the reader has before them, which is
+// the address, and without what only programmers know.
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such file on the cell")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("the cell may not read this file")
+	}
+	var of *url.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" && op.Addr != nil {
+		why := op.Err
+		var sys *os.SyscallError
+		if errors.As(why, &sys) {
+			why = sys.Err
+		}
+		return fmt.Errorf("%s cannot be reached: %w", op.Addr, why)
 	}
 	return err
 }
@@ -173,7 +191,7 @@ func fetchFile(path string, have origin) (fetched, error) {
 	// Whoever may write there could put a pipe in its place, which waits.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return fetched{}, err
+		return fetched{}, inWords(err)
 	}
 	kept := false
 	defer func() {
