@@ -28,6 +28,9 @@ func Get(d *Document, path string) (json.RawMessage, error) {
 			if _, inList := t.([]any); !inList && mayHold(d, path) {
 				return json.RawMessage("null"), nil
 			}
+			if name := dotted(t, key); name != "" {
+				return nil, &FieldError{path, quoteIt(path, name)}
+			}
 			return nil, &FieldError{path, "there is no such setting"}
 		}
 		t = next
@@ -166,6 +169,9 @@ func descend(t any, typ reflect.Type, keys []string, path string, last func(any,
 			m[keys[0]] = next
 		}
 	}
+	if name := dotted(t, keys[0]); !ok && name != "" {
+		return nil, &FieldError{path, quoteIt(path, name)}
+	}
 	if !ok {
 		return nil, &FieldError{path, fmt.Sprintf("there is no %q", keys[0])}
 	}
@@ -174,6 +180,24 @@ func descend(t any, typ reflect.Type, keys []string, path string, last func(any,
 		return nil, err
 	}
 	return put(t, keys[0], next, path)
+}
+
+// dotted returns the name of an element of the list t that begins with key and a
+// dot, which whoever wrote the path may have meant.
+func dotted(t any, key string) string {
+	list, _ := t.([]any)
+	for _, e := range list {
+		m, _ := e.(map[string]any)
+		if name, _ := m["name"].(string); strings.HasPrefix(name, key+".") {
+			return name
+		}
+	}
+	return ""
+}
+
+// quoteIt says how a path is written that has a name with dots.
+func quoteIt(path, name string) string {
+	return fmt.Sprintf("a name with dots is written in quotes: '%s'", strings.Replace(path, name, strconv.Quote(name), 1))
 }
 
 // below is the type of what key names within typ, nil where nothing can be.

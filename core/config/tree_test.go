@@ -87,6 +87,21 @@ func TestSetRefusesWhatIsNotThere(t *testing.T) {
 	}
 }
 
+func TestANameWithDotsWithoutQuotesIsExplained(t *testing.T) {
+	d := garden()
+	d.DNS.Zones = []Zone{{Name: "lab.home.arpa"}}
+	const path, want = "dns.zones.lab.home.arpa.options", `'dns.zones."lab.home.arpa".options'`
+	_, err := Get(d, path)
+	for _, err := range []error{err, Set(d, path, json.RawMessage("{}")), Delete(d, path)} {
+		if err == nil || !strings.Contains(err.Error(), "written in quotes: "+want) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := Get(d, strings.Trim(want, "'")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDelete(t *testing.T) {
 	d := garden()
 	for _, p := range []string{"peers.laptop", "dns.upstreams", "dns.records.0"} {
