@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -100,6 +101,9 @@ type dnsLookupInput struct {
 func (a *API) dnsLookup(ctx context.Context, in *dnsLookupInput) (*body[wire.DNSAnswer], error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if !config.On(a.Store.Resolved().DNS.Enabled) {
+		return nil, fail(http.StatusConflict, "conflict", "DNS is off, so nobody is told anything; switch dns.enabled on")
+	}
 	from := callerOf(ctx).from
 	if in.Client != "" {
 		var err error

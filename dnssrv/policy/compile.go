@@ -112,7 +112,7 @@ func (k *compiler) serviceBits(path string, ids []string) (b bits) {
 	for _, id := range ids {
 		n := serviceIndex(id)
 		if n < 0 {
-			k.fail(path, "there is no service %q; /api/dns/services lists them", id)
+			k.fail(path, "there is no service %q; see pic dns list services", id)
 			continue
 		}
 		b.set(n)

@@ -256,9 +256,9 @@ func TestCheckNamesTheField(t *testing.T) {
 		`dns.filter.rules.2: "||x.test^$client=nobody" cannot be followed: there is no client "nobody" in dns.filter.clients`,
 		`dns.filter.rules.3: "||y.test^$script" cannot be followed: the option "script" is not one for names`,
 		`dns.filter.rewrites.1.value: a.test leads elsewhere already`,
-		`dns.filter.services: there is no service "none"; /api/dns/services lists them`,
+		`dns.filter.services: there is no service "none"; see pic dns list services`,
 		`dns.filter.groups.my kids.rules.0: "/(/" cannot be followed: the expression is not one of RE2: missing closing ): ` + "`(`",
-		`dns.filter.groups.my kids.schedules.0.services: there is no service "none"; /api/dns/services lists them`,
+		`dns.filter.groups.my kids.schedules.0.services: there is no service "none"; see pic dns list services`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
