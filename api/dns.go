@@ -102,7 +102,7 @@ func (a *API) dnsLookup(ctx context.Context, in *dnsLookupInput) (*body[wire.DNS
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if !config.On(a.Store.Resolved().DNS.Enabled) {
-		return nil, fail(http.StatusConflict, "conflict", "DNS is off, so nobody is told anything; switch dns.enabled on")
+		return nil, fail(http.StatusConflict, "refused", "DNS is off, so nobody is told anything; switch dns.enabled on")
 	}
 	from := callerOf(ctx).from
 	if in.Client != "" {

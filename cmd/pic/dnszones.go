@@ -127,7 +127,11 @@ var dnsZoneCommand = command{name: "zone", words: []command{
 					if z.Signed {
 						signed = "yes"
 					}
-					rows = append(rows, []string{z.Name, z.Kind, fmt.Sprint(z.Serial), fmt.Sprint(z.Records), signed, partners(z)})
+					serial := "" // of a copy that never came
+					if z.Serial != 0 {
+						serial = fmt.Sprint(z.Serial)
+					}
+					rows = append(rows, []string{z.Name, z.Kind, serial, fmt.Sprint(z.Records), signed, partners(z)})
 				}
 				return p.shown(all, "ZONE KIND SERIAL RECORDS SIGNED SHARED", rows)
 			})

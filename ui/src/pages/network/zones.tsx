@@ -61,7 +61,11 @@ export function Zones() {
 									},
 									{ head: t("Kind"), cell: (z) => <Badge>{kinds[z.kind] ?? z.kind}</Badge> },
 									{ head: t("Records"), kind: "num", cell: (z) => count(z.records) },
-									{ head: t("Serial"), kind: "num", cell: (z) => <Mono>{z.serial}</Mono> },
+									{
+										head: t("Serial"),
+										kind: "num",
+										cell: (z) => (z.serial ? <Mono>{z.serial}</Mono> : <None />),
+									},
 									{
 										head: t("DNSSEC"),
 										cell: (z) =>
