@@ -86,6 +86,14 @@ func ownName(i int) string  { return fmt.Sprintf("h%03d.%s.", i, domain) }
 func farName(i int) string  { return fmt.Sprintf("www%03d.example.net.", i) }
 func ownValue(i int) string { return fmt.Sprintf("192.168.%d.%d", i/250, i%250+1) }
 
+func ownRecords() []config.Record {
+	var records []config.Record
+	for i := range nameCount {
+		records = append(records, config.Record{Name: strings.TrimSuffix(ownName(i), "."+domain+"."), Type: "A", Value: ownValue(i)})
+	}
+	return records
+}
+
 func namesRun(ctx context.Context, l *lab) (string, error) {
 	up, err := l.upstream()
 	if err != nil {
@@ -120,12 +128,8 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 		})
 	}
 	err = add("pic", 10053, func(uint16) (*process, error) {
-		var records []config.Record
-		for i := range nameCount {
-			records = append(records, config.Record{Name: strings.TrimSuffix(ownName(i), "."+domain+"."), Type: "A", Value: ownValue(i)})
-		}
 		c, err := l.trial(ctx, map[string]any{
-			"dns.records": records, "dns.upstreams": []string{up.String()}, "dns.rate": 10_000_000,
+			"dns.records": ownRecords(), "dns.upstreams": []string{up.String()}, "dns.rate": 10_000_000,
 			"dns.filter.rules": []string{"||ads.example^", "tracker.example"},
 		})
 		if err != nil {
@@ -138,13 +142,13 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	}
 	for _, peer := range []struct {
 		name string
-		open func(port uint16, up netip.AddrPort) (*process, error)
+		open func(port uint16, up netip.AddrPort, more string) (*process, error)
 	}{{"unbound", l.unbound}, {"coredns", l.coredns}, {"dnsmasq", l.dnsmasq}} {
 		port, err := closedPort()
 		if err != nil {
 			return "", err
 		}
-		if err := add(peer.name, port, func(port uint16) (*process, error) { return peer.open(port, up) }); err != nil {
+		if err := add(peer.name, port, func(port uint16) (*process, error) { return peer.open(port, up, "") }); err != nil {
 			return "", err
 		}
 	}
@@ -173,7 +177,7 @@ func (l *lab) upstream() (netip.AddrPort, error) {
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort(), nil
 }
 
-func (l *lab) unbound(port uint16, up netip.AddrPort) (*process, error) {
+func (l *lab) unbound(port uint16, up netip.AddrPort, more string) (*process, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:
  interface: 127.0.0.1
@@ -192,6 +196,7 @@ func (l *lab) unbound(port uint16, up netip.AddrPort) (*process, error) {
 		fmt.Fprintf(&b, " local-data: \"%s 300 IN A %s\"\n", ownName(i), ownValue(i))
 	}
 	fmt.Fprintf(&b, "remote-control:\n control-enable: no\nforward-zone:\n name: \".\"\n forward-addr: %s@%d\n", up.Addr(), up.Port())
+	b.WriteString(more)
 	conf := filepath.Join(l.dir, "unbound.conf")
 	if err := os.WriteFile(conf, []byte(b.String()), 0o644); err != nil {
 		return nil, err
@@ -199,13 +204,14 @@ func (l *lab) unbound(port uint16, up netip.AddrPort) (*process, error) {
 	return l.start(nil, "unbound", "-d", "-c", conf)
 }
 
-func (l *lab) dnsmasq(port uint16, up netip.AddrPort) (*process, error) {
+func (l *lab) dnsmasq(port uint16, up netip.AddrPort, more string) (*process, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "port=%d\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nserver=%s#%d\ncache-size=%d\nlocal=/%s/\n",
 		port, up.Addr(), up.Port(), 4*nameCount, domain)
 	for i := range nameCount {
 		fmt.Fprintf(&b, "host-record=%s,%s\n", strings.TrimSuffix(ownName(i), "."), ownValue(i))
 	}
+	b.WriteString(more)
 	conf := filepath.Join(l.dir, "dnsmasq.conf")
 	if err := os.WriteFile(conf, []byte(b.String()), 0o644); err != nil {
 		return nil, err
@@ -214,7 +220,7 @@ func (l *lab) dnsmasq(port uint16, up netip.AddrPort) (*process, error) {
 }
 
 // coredns starts CoreDNS with the same data.
-func (l *lab) coredns(port uint16, up netip.AddrPort) (*process, error) {
+func (l *lab) coredns(port uint16, up netip.AddrPort, _ string) (*process, error) {
 	if l.coreDNS == "" {
 		return nil, errors.New("its program is not given")
 	}

@@ -241,6 +241,9 @@ forward-zone:
 }
 
 func (l *lab) secretCoreDNS(over, https uint16, up netip.AddrPort, crt, key string) (*process, error) {
+	if l.coreDNS == "" {
+		return nil, errors.New("its program is not given")
+	}
 	conf := filepath.Join(l.dir, "Corefile-tls")
 	var b strings.Builder
 	for _, at := range []string{fmt.Sprintf("tls://.:%d", over), fmt.Sprintf("https://.:%d", https)} {
@@ -249,5 +252,5 @@ func (l *lab) secretCoreDNS(over, https uint16, up netip.AddrPort, crt, key stri
 	if err := os.WriteFile(conf, []byte(b.String()), 0o644); err != nil {
 		return nil, err
 	}
-	return l.start(nil, "coredns", "-quiet", "-conf", conf)
+	return l.start(nil, l.coreDNS, "-quiet", "-conf", conf)
 }

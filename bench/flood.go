@@ -113,6 +113,13 @@ func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered
 		}
 		n, err := conn.ReadBatch(in, 0)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			// Perhaps we had no core all the while, and the answers are there.
+			if err := pc.SetReadDeadline(time.Now().Add(patience / 10)); err != nil {
+				return answered, lost, err
+			}
+			n, err = conn.ReadBatch(in, 0)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			for i := range slots {
 				slots[i].open = false
 				lost++

@@ -10,8 +10,9 @@ import (
 	"pic/internal/datagram"
 )
 
-// maxIdleClerks is how many clerks of one crew stay for the next rush.
-const maxIdleClerks = 64
+// maxIdleClerks is how many clerks of one crew stay for the next rush: as many as
+// one client keeps busy. Each takes some 10 kB.
+const maxIdleClerks = maxPerHost
 
 // A clerk answers a query that is not at hand, and then the next: the profile of
 // misses says that to grow a goroutine's stack anew for each costs as much as to

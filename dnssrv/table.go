@@ -101,14 +101,13 @@ func (m *moment) local(n name, typ uint16) (o outcome, ok bool) {
 	if z := m.zone(n, typ); z != nil {
 		return z.find(m, n, typ), true
 	}
-	owner := n.String()
 	if m.elsewhere[n] {
 		switch typ {
 		case dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeSVCB:
 			// The way within the house. What the world tells of the service
 			// (RFC 9460) is about the way from outside, so there is none.
 			if typ == dns.TypeA || typ == dns.TypeAAAA {
-				o.answer = m.who.addresses(owner, typ)
+				o.answer = m.who.addresses(n.String(), typ)
 			}
 			o.aa = true
 			return o, true
@@ -118,7 +117,7 @@ func (m *moment) local(n name, typ uint16) (o outcome, ok bool) {
 	if at == nil || at.empty() {
 		return o, false
 	}
-	o.answer = owned(at.sets[typ], owner)
+	o.answer = owned(at.sets[typ], n.String())
 	return o, true
 }
 
