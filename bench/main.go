@@ -171,6 +171,9 @@ What is worse than the peer is shown like the rest.`) + "\n\n")
 	var peers []string
 	for _, c := range all {
 		for _, p := range c.packages {
+			if slices.ContainsFunc(peers, func(said string) bool { return strings.HasPrefix(said, p+" ") }) {
+				continue
+			}
 			v := output(ctx, "dpkg-query", "-W", "-f", "${Version}", p)
 			if v == "" {
 				v = "not installed"
