@@ -15,6 +15,7 @@ function household(port: number): () => void {
 		socket.send(Buffer.concat([head, ...labels, Buffer.from([0, 0, 1, 0, 1])]), port, "127.0.0.1")
 	}
 	const names = ["home", "mail", "calendar", "files", "contacts"].map((n) => `${n}.oak.home.arpa`)
+	names.push("ads.example.com", "pixel.ads.example.com")
 	const timer = setInterval(() => {
 		for (let n = Math.random() ** 3 * 12; n > 1; n--) ask(names[Math.floor(Math.random() * names.length)]!)
 	}, 150)
@@ -25,7 +26,17 @@ function household(port: number): () => void {
 }
 
 // The pages that the documentation shows.
-const shown = ["/", "/peers", "/network", "/services", "/vault", "/logs", "/settings"]
+const shown = [
+	"/",
+	"/peers",
+	"/network",
+	"/network/log",
+	"/network/filter",
+	"/services",
+	"/vault",
+	"/logs",
+	"/settings",
+]
 const kept = process.env.PIC_SCREENSHOTS ? resolve("../docs/screenshots") : undefined
 const views = {
 	light: { width: 1280, height: 820, colorScheme: "light" },
@@ -47,6 +58,7 @@ for (const [view, { colorScheme, ...viewport }] of Object.entries(views)) {
 				data: { name, split, endpoint: "home.example.org:51820" },
 			})
 		}
+		await page.request.post("/api/dns/block", { headers, data: { name: "ads.example.com" } })
 		const stop = kept ? household(Number(cell.env.DNS_PORT)) : () => {}
 		await page.setViewportSize(viewport)
 		await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
