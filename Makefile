@@ -33,7 +33,7 @@ unit:
 	go test -shuffle=on ./...
 
 race: ## where goroutines share state; needs a C compiler
-	CGO_ENABLED=1 go test -race ./core/... ./internal/listen ./internal/datagram
+	CGO_ENABLED=1 go test -race ./core/... ./internal/listen ./internal/datagram ./dnssrv ./dnssrv/querylog
 
 e2e: all
 	scripts/ui.sh e2e

@@ -14,7 +14,7 @@ import { Table } from "../../kit/table"
 import { Mono } from "../../kit/text"
 import { toast } from "../../kit/toast"
 import { t } from "../../kit/words"
-import { fits, isForbidden, why } from "./queries"
+import { fits, isForbidden, took, why } from "./queries"
 
 const verdicts = [
 	["", t("Every verdict")],
@@ -181,7 +181,7 @@ function Rows({ rows }: { rows: DNSQuery[] }) {
 				{
 					head: t("Took"),
 					kind: "num",
-					cell: (q) => t("{n} ms", { n: q.durationMs.toFixed(q.durationMs < 10 ? 1 : 0) }),
+					cell: (q) => took(q.durationMs),
 				},
 				...(may
 					? [{ head: t("Actions"), kind: "end" as const, cell: (q: DNSQuery) => <Judge q={q} /> }]

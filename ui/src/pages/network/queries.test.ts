@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import type { DNSQuery } from "../../api/types"
-import { fits, why } from "./queries"
+import { fits, took, why } from "./queries"
 
 const q: DNSQuery = {
 	id: "1",
@@ -44,4 +44,10 @@ describe("the reason of a verdict", () => {
 		expect(why({ ...q, verdict: "failed", rcode: "SERVFAIL", reason: "no upstream answers" })).toBe(
 			"SERVFAIL: no upstream answers",
 		))
+})
+
+test("a time that does not matter is said so", () => {
+	expect(took(0.012)).toBe("< 0.1 ms")
+	expect(took(4.26)).toBe("4.3 ms")
+	expect(took(31.7)).toBe("32 ms")
 })

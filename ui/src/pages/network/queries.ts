@@ -36,6 +36,12 @@ export function why(q: DNSQuery): string {
 	return parts.filter(Boolean).join(", ")
 }
 
+/** How long an answer took; most from memory take no time that matters. */
+export function took(ms: number): string {
+	if (ms < 0.1) return t("< 0.1 ms")
+	return t("{n} ms", { n: ms.toFixed(ms < 10 ? 1 : 0) })
+}
+
 export function isForbidden(err: unknown): boolean {
 	return err instanceof Problem && err.status === 403
 }
