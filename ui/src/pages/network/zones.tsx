@@ -3,20 +3,20 @@ import { Download, FileUp, Globe, KeyRound, RefreshCw, Trash2 } from "lucide-rea
 import { type FormEvent, useState } from "react"
 import { call, textOf } from "../../api/client"
 import { useDNSZones, useRefresh } from "../../api/hooks"
-import type { DNSKey, DNSZone, Outcome, Schemas } from "../../api/types"
-import { useDraft, useEdit, useEditable } from "../../change/use"
-import { Button, IconButton } from "../../kit/button"
+import type { DNSZone, Schemas } from "../../api/types"
+import { useDraft, useEditable } from "../../change/use"
+import { Button } from "../../kit/button"
 import { Card, Fact, Facts } from "../../kit/card"
 import { Field, Switch } from "../../kit/field"
 import { count } from "../../kit/format"
-import { Dialog, DialogActions } from "../../kit/overlay"
-import { Empty } from "../../kit/states"
-import { Badge, Notice, Status } from "../../kit/status"
+import { Badge, Status } from "../../kit/status"
 import { Table } from "../../kit/table"
 import { Copy, Mono, None, Time } from "../../kit/text"
 import { toast } from "../../kit/toast"
 import { t, tn } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
+import { Import } from "./import"
+import { Keys } from "./keys"
 import { Records } from "./records"
 
 type ConfigZone = Schemas["ConfigZone"]
@@ -287,158 +287,5 @@ function Partners({ name, list, serial }: { name: string; list: DNSZone["primari
 				</span>
 			))}
 		</Fact>
-	)
-}
-
-type Imported = Outcome & { records?: unknown[]; notes?: string[] }
-
-function Import({ url, zone, onClose }: { url: string; zone: string; onClose: () => void }) {
-	const [text, setText] = useState("")
-	const [replace, setReplace] = useState(false)
-	const body = { text, replace }
-	const look = useMutation({
-		mutationFn: () => call<Imported>(`${url}/import`, { method: "POST", query: { "dry-run": 1 }, body }),
-	})
-	const put = useEdit(() => call<Imported>(`${url}/import`, { method: "POST", body }))
-	const found = look.data?.data
-	return (
-		<Dialog title={t("Import records into {zone}", { zone })} open onClose={onClose} wide>
-			<form
-				className="flex flex-col gap-4 pt-2"
-				onSubmit={(e) => {
-					e.preventDefault()
-					if (found) put.mutate(undefined, { onSuccess: onClose })
-					else look.mutate()
-				}}
-			>
-				<label className="flex flex-col gap-1">
-					<span className="font-medium">{t("Zone file")}</span>
-					<textarea
-						value={text}
-						onChange={(e) => {
-							setText(e.target.value)
-							look.reset()
-						}}
-						rows={10}
-						spellCheck={false}
-						placeholder={"$TTL 300\nnas  A  192.168.1.10"}
-						className="w-full rounded-control border border-edge bg-surface px-2.5 py-1.5 font-mono text-sec focus:outline-2 focus:-outline-offset-1 focus:outline-leaf"
-					/>
-				</label>
-				<Switch
-					label={t("In place of the records that are there")}
-					isSelected={replace}
-					onChange={(on) => {
-						setReplace(on)
-						look.reset()
-					}}
-				/>
-				{(look.error ?? put.error) && <Notice tone="bad" title={textOf(look.error ?? put.error)} />}
-				{found && (
-					<Notice
-						tone="idle"
-						title={tn(found.records?.length ?? 0, "{n} record is taken in", "{n} records are taken in")}
-					>
-						{(found.notes ?? []).length > 0 && (
-							<ul>
-								{found.notes?.map((n) => (
-									<li key={n}>{n}</li>
-								))}
-							</ul>
-						)}
-					</Notice>
-				)}
-				<DialogActions>
-					<Button onPress={onClose}>{t("Cancel")}</Button>
-					<Button
-						type="submit"
-						kind="primary"
-						isDisabled={!text.trim()}
-						isPending={look.isPending || put.isPending}
-					>
-						{found ? t("Import") : t("Check")}
-					</Button>
-				</DialogActions>
-			</form>
-		</Dialog>
-	)
-}
-
-/** Secrets shared with other name servers and with programs that update zones. */
-function Keys({ may }: { may: boolean }) {
-	const { doc } = useEditable()
-	const [name, setName] = useState("")
-	const keys = doc?.dns.keys ?? []
-	const make = useEdit((name: string) =>
-		call<Outcome & { key?: DNSKey } & Partial<DNSKey>>("/api/dns/keys", { method: "POST", body: { name } }),
-	)
-	const remove = useEdit((name: string) =>
-		call<Outcome>(`/api/dns/keys/${encodeURIComponent(name)}`, { method: "DELETE" }),
-	)
-	const made = make.data?.data
-	const secret = made?.secret ?? made?.key?.secret
-	if (!may) return null
-	return (
-		<Card
-			title={t("Keys (TSIG)")}
-			hint={t("For secondaries, and for programs such as certbot or lego that put records here.")}
-			flush
-		>
-			{keys.length ? (
-				<Table
-					label={t("Keys (TSIG)")}
-					rows={keys}
-					id={(k) => k.name}
-					columns={[
-						{ head: t("Name"), cell: (k) => <Mono>{k.name}</Mono> },
-						{ head: t("Algorithm"), cell: (k) => k.algorithm ?? "hmac-sha256" },
-						{
-							head: t("Actions"),
-							kind: "end",
-							cell: (k) => (
-								<IconButton
-									icon={Trash2}
-									label={t("Remove {name}", { name: k.name })}
-									onPress={() => remove.mutate(k.name, { onError: (err) => toast(textOf(err)) })}
-								/>
-							),
-						},
-					]}
-				/>
-			) : (
-				<Empty icon={KeyRound} title={t("No key yet")}>
-					<None>{t("A key lets one program, and no other, change or copy a zone.")}</None>
-				</Empty>
-			)}
-			<form
-				noValidate
-				className="flex flex-wrap items-end gap-3 border-t border-line p-4"
-				onSubmit={(e) => {
-					e.preventDefault()
-					make.mutate(name.trim().toLowerCase(), { onSuccess: () => setName("") })
-				}}
-			>
-				<Field
-					label={t("Name of a new key")}
-					value={name}
-					onChange={setName}
-					error={make.error ? textOf(make.error) : undefined}
-					placeholder="acme"
-					mono
-					autoComplete="off"
-					spellCheck="false"
-				/>
-				<Button type="submit" icon={KeyRound} isDisabled={!name.trim()} isPending={make.isPending}>
-					{t("Make a key")}
-				</Button>
-			</form>
-			{secret && (
-				<div className="px-4 pb-4">
-					<Notice tone="ok" title={t("The secret, shown once")}>
-						<Copy value={secret} label={t("the secret")} />
-					</Notice>
-				</div>
-			)}
-		</Card>
 	)
 }
