@@ -202,7 +202,7 @@ func TestThousandsOfPeersAreAllInTheSets(t *testing.T) {
 
 func TestLoneInterfaceHidesPeersFromTheLAN(t *testing.T) {
 	w := newTown(t)
-	w.doc.Network.WAN = config.Interface{} // the LAN's router is another
+	w.doc.Network.WAN = config.WAN{} // the LAN's router is another
 	w.lan.Run(t, "ip", "route", "del", "default")
 	s, _ := w.serve(t)
 	w.join(t)

@@ -41,7 +41,7 @@ func document() *config.Document {
 		},
 		Peers: []config.Peer{
 			{Name: "laptop", PublicKey: keyB, Address: netip.MustParseAddr("10.77.0.2"), Preshared: "psk-1"},
-			{Name: "guest", PublicKey: keyC, Address: netip.MustParseAddr("10.77.0.3"), LAN: &no, Split: true},
+			{Name: "guest", PublicKey: keyC, Address: netip.MustParseAddr("10.77.0.3"), Rights: config.Rights{LAN: &no}, Split: true},
 			{Name: "lost", PublicKey: keyA, Address: netip.MustParseAddr("10.77.0.4"), Disabled: true},
 		},
 	}, config.Env{})
