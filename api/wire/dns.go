@@ -71,7 +71,7 @@ type DNSQuery struct {
 	Type       string    `json:"type"`
 	Proto      string    `json:"proto" doc:"udp, tcp, tls, https or quic"`
 	Rcode      string    `json:"rcode"`
-	Verdict    string    `json:"verdict" doc:"answered, blocked, rewritten, allowed, refused or failed"`
+	Verdict    string    `json:"verdict" doc:"answered, blocked, rewritten, allowed, refused, failed or limited: too much was asked, so it was not answered or told to come back"`
 	Source     string    `json:"source" doc:"zone, cache, upstream, stale or policy"`
 	List       string    `json:"list,omitempty"`
 	Rule       string    `json:"rule,omitempty"`

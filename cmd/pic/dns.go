@@ -163,7 +163,7 @@ var dnsLogCommand = command{
 		fs.StringVar(&q.Client, "client", "", "of this `address`, network or device")
 		fs.StringVar(&q.Name, "name", "", "with this `text` in the name")
 		fs.StringVar(&q.Type, "type", "", "of this record `type`, such as AAAA")
-		verdict := fs.String("verdict", "", "only `these`: answered, blocked, rewritten, allowed, refused, failed; several with commas")
+		verdict := fs.String("verdict", "", "only `these`: answered, blocked, rewritten, allowed, refused, failed, limited; several with commas")
 		since := fs.Duration("since", 0, "of the last `time`, such as 2h")
 		return p.remote(func(ctx context.Context, cell *client.Client, _ []string) error {
 			if q.Limit < 0 || *since < 0 {
