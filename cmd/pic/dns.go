@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -70,9 +71,12 @@ func (p *program) printFilter(d wire.DNS) {
 	case !d.Filtering:
 		fmt.Fprintln(p.out, "nothing is filtered")
 	case time.Now().Before(d.PausedUntil):
-		fmt.Fprintf(p.out, "nothing is filtered until %s\n", d.PausedUntil.Local().Format("15:04:05"))
+		fmt.Fprintf(p.out, "nothing is filtered until %s\n", d.PausedUntil.Local().Format("Jan 2 15:04:05"))
 	default:
 		fmt.Fprintf(p.out, "%d rules of lists are in force\n", d.BlockedNames)
+	}
+	for _, g := range slices.Sorted(maps.Keys(d.PausedGroups)) {
+		fmt.Fprintf(p.out, "nothing is filtered for %s until %s\n", g, d.PausedGroups[g].Local().Format("Jan 2 15:04:05"))
 	}
 	var counts []string
 	for _, k := range []string{"local", "cached", "forwarded", "stale", "blocked", "rewritten", "refused", "limited", "dropped"} {
