@@ -74,6 +74,7 @@ func Resolve(d *Document, env Env) *Document {
 	port(&r.NTP.Port, env.Ports, "NTP_PORT", 123, 10123)
 
 	resolveDHCP(r, env, on, port)
+	resolveNetwork(&r.Network, on)
 	resolveWireGuard(r, env, on, port)
 
 	on(&r.Mail.Enabled, true)
@@ -179,11 +180,23 @@ func resolveWireGuard(r *Document, env Env, on onDefault, port portDefault) {
 	if !w.Subnet6.IsValid() {
 		w.Subnet6 = defaultSubnet6(r.Cell.Domain, w.PublicKey)
 	}
+	if w.Backend == "" {
+		w.Backend = BackendUser
+	}
+	on(&w.OpenPort, false)
 	for i := range r.Peers {
-		on(&r.Peers[i].Internet, true)
-		on(&r.Peers[i].LAN, true)
-		if p := &r.Peers[i]; !p.Address6.IsValid() && p.Address.Is4() {
+		p := &r.Peers[i]
+		p.Rights = r.rights(p)
+		if p.Keepalive == 0 {
+			p.Keepalive = keepalive
+		}
+		if !p.Address6.IsValid() && p.Address.Is4() {
 			p.Address6 = sixFor(w.Subnet6, w.Subnet, p.Address)
+		}
+	}
+	for i := range r.Links {
+		if l := &r.Links[i]; l.Keepalive == 0 {
+			l.Keepalive = keepalive
 		}
 	}
 }

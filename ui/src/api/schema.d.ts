@@ -1196,6 +1196,12 @@ export interface components {
             name: string;
             to: string[];
         };
+        ConfigBlock: {
+            net: string;
+            reason?: string;
+            /** Format: date-time */
+            until?: string;
+        };
         ConfigCA: {
             life?: string;
             names?: string[];
@@ -1263,6 +1269,32 @@ export interface components {
             validate?: string;
             zones?: components["schemas"]["ConfigZone"][];
         };
+        ConfigDynamicName: {
+            disabled?: boolean;
+            families?: string[];
+            interval?: string;
+            name: string;
+            password?: string;
+            protocol?: string;
+            server: string;
+            user?: string;
+            zone?: string;
+        };
+        ConfigExit: {
+            addresses?: string[];
+            disabled?: boolean;
+            dns?: string[];
+            endpoint?: string;
+            /** Format: int64 */
+            keepalive?: number;
+            key?: string;
+            link?: string;
+            /** Format: int64 */
+            mtu?: number;
+            name: string;
+            preshared?: string;
+            publicKey?: string;
+        };
         ConfigFilter: {
             answer?: string;
             clients?: components["schemas"]["ConfigClient"][];
@@ -1294,15 +1326,29 @@ export interface components {
         };
         ConfigInterface: {
             address?: string;
+            address6?: string;
             name?: string;
         };
+        ConfigLimits: {
+            /** Format: int64 */
+            new?: number;
+            /** Format: int64 */
+            syn?: number;
+        };
         ConfigLink: {
+            disabled?: boolean;
             /** Format: ip */
             dns?: string;
             domain: string;
             endpoints?: string[];
+            /** Format: int64 */
+            keepalive?: number;
+            lan?: boolean;
             name: string;
+            out?: boolean;
+            preshared?: string;
             publicKey: string;
+            services?: string[];
             subnets: string[];
         };
         ConfigList: {
@@ -1339,24 +1385,80 @@ export interface components {
             key?: string;
         };
         ConfigNetwork: {
+            accounting?: boolean;
             allow?: string[];
+            blocked?: components["schemas"]["ConfigBlock"][];
+            bridge?: string[];
+            dynamic?: components["schemas"]["ConfigDynamicName"][];
+            exits?: components["schemas"]["ConfigExit"][];
+            forwards?: components["schemas"]["ConfigPortForward"][];
+            groups?: components["schemas"]["ConfigPeerGroup"][];
             lan?: components["schemas"]["ConfigInterface"];
-            wan?: components["schemas"]["ConfigInterface"];
+            limits?: components["schemas"]["ConfigLimits"];
+            portMapping?: components["schemas"]["ConfigPortMapping"];
+            reflect?: boolean;
+            router?: boolean;
+            shaping?: components["schemas"]["ConfigShaping"];
+            wan?: components["schemas"]["ConfigWAN"];
         };
         ConfigPeer: {
             /** Format: ip */
             address: string;
             /** Format: ip */
             address6?: string;
+            cells?: string[];
+            device?: string;
             disabled?: boolean;
+            dns?: string[];
+            exit?: string;
+            /** Format: date-time */
+            expires?: string;
+            fallback?: boolean;
+            groups?: string[];
             internet?: boolean;
+            /** Format: int64 */
+            keepalive?: number;
             key?: string;
             lan?: boolean;
+            mac?: string;
             name: string;
             owner?: string;
+            peers?: string[];
             preshared?: string;
             publicKey: string;
+            services?: string[];
+            site?: string[];
             split?: boolean;
+        };
+        ConfigPeerGroup: {
+            cells?: string[];
+            exit?: string;
+            fallback?: boolean;
+            internet?: boolean;
+            lan?: boolean;
+            name: string;
+            peers?: string[];
+            services?: string[];
+        };
+        ConfigPortForward: {
+            disabled?: boolean;
+            from?: string[];
+            /** Format: int32 */
+            last?: number;
+            name: string;
+            /** Format: int32 */
+            port: number;
+            protocol?: string;
+            /** Format: ip */
+            to: string;
+            /** Format: int32 */
+            toPort?: number;
+        };
+        ConfigPortMapping: {
+            allow?: string[];
+            enabled?: boolean;
+            /** Format: int64 */
+            most?: number;
         };
         ConfigProxy: {
             enabled?: boolean;
@@ -1404,6 +1506,13 @@ export interface components {
             services?: string[];
             to: string;
         };
+        ConfigShaping: {
+            /** Format: int64 */
+            down?: number;
+            queue?: string;
+            /** Format: int64 */
+            up?: number;
+        };
         ConfigTSIGKey: {
             algorithm?: string;
             name: string;
@@ -1422,6 +1531,17 @@ export interface components {
             /** @enum {string} */
             role?: "admin" | "viewer" | "user";
         };
+        ConfigWAN: {
+            address?: string;
+            address6?: string;
+            delegation?: boolean;
+            /** Format: ip */
+            gateway?: string;
+            /** Format: ip */
+            gateway6?: string;
+            method?: string;
+            name?: string;
+        };
         ConfigWeb: {
             /** Format: int32 */
             apiPort?: number;
@@ -1434,12 +1554,14 @@ export interface components {
             uiPort?: number;
         };
         ConfigWireGuard: {
+            backend?: string;
             enabled?: boolean;
             endpoint?: string;
             interface?: string;
             key?: string;
             /** Format: int64 */
             mtu?: number;
+            openPort?: boolean;
             /** Format: int32 */
             port?: number;
             publicKey?: string;
@@ -1488,6 +1610,10 @@ export interface components {
             enabled: boolean;
             /** @description Block lists and rules are in force */
             filtering: boolean;
+            /** @description Groups for whom nothing is filtered, and until when */
+            pausedGroups?: {
+                [key: string]: string;
+            };
             /**
              * Format: date-time
              * @description Nothing is filtered until then
@@ -1700,7 +1826,7 @@ export interface components {
             time: string;
             type: string;
             upstream?: string;
-            /** @description answered, blocked, rewritten, allowed, refused or failed */
+            /** @description answered, blocked, rewritten, allowed, refused, failed or limited: too much was asked, so it was not answered or told to come back */
             verdict: string;
         };
         DNSRecord: {
@@ -3347,7 +3473,7 @@ export interface operations {
                 client?: string;
                 /** @description A part of the name */
                 name?: string;
-                /** @description Any of answered, blocked, rewritten, allowed, refused, failed */
+                /** @description Any of answered, blocked, rewritten, allowed, refused, failed, limited */
                 verdict?: string[];
                 type?: string;
                 since?: string;
