@@ -142,6 +142,7 @@ func (s *Server) Facts() []service.Fact {
 		{Name: "names in lists", Value: fmt.Sprint(s.BlockedNames())},
 		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
 		s.trust.fact(),
+		s.trust.root.fact(),
 		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
 	}
 }
