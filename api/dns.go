@@ -68,6 +68,15 @@ func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 	if r := s.Recursion; r != nil {
 		out.Recursion = &wire.Recursion{Sent: r.Sent, Failed: r.Failed, Delegations: r.Delegations, Servers: r.Servers, Silent: r.Silent}
 	}
+	for g, until := range a.DNS.Paused() {
+		if g == "" {
+			continue
+		}
+		if out.PausedGroups == nil {
+			out.PausedGroups = map[string]time.Time{}
+		}
+		out.PausedGroups[g] = until
+	}
 	for _, l := range a.DNS.Lists() {
 		if !l.Disabled && !l.Allow {
 			out.BlockedNames += l.Rules

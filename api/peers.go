@@ -139,7 +139,7 @@ func (a *API) addPeer(ctx context.Context, in *addPeerInput) (*tagged[wire.PeerO
 	}
 	peer := config.Peer{
 		Name: n.Name, Owner: n.Owner, PublicKey: n.PublicKey, Address: n.Address,
-		Internet: n.Internet, LAN: n.LAN, Split: n.Split,
+		Rights: config.Rights{Internet: n.Internet, LAN: n.LAN}, Split: n.Split,
 	}
 	keys := netstack.PeerKeys{Preshared: netstack.NewPreshared()}
 	if peer.PublicKey == "" {

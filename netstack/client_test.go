@@ -53,7 +53,7 @@ func newTown(t *testing.T) *town {
 		Cell: config.Cell{Name: "oak"},
 		Network: config.Network{
 			LAN: config.Interface{Name: "lan0", Address: netip.MustParsePrefix("192.168.1.10/24")},
-			WAN: config.Interface{Name: "wan0"},
+			WAN: config.WAN{Name: "wan0"},
 		},
 		WireGuard: config.WireGuard{
 			Key: "wg", PublicKey: cellPub, Endpoint: "203.0.113.1",

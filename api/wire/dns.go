@@ -8,19 +8,20 @@ import (
 
 // DNS is the resolver and how it is doing.
 type DNS struct {
-	Enabled      bool              `json:"enabled"`
-	Zone         string            `json:"zone" doc:"The cell's own domain"`
-	Zones        []string          `json:"zones" doc:"Further domains that the cell answers for"`
-	Resolver     string            `json:"resolver" enum:"forward,recurse" doc:"How all other names are found out: by the upstreams, or from the root on"`
-	Upstreams    []Upstream        `json:"upstreams"`
-	Recursion    *Recursion        `json:"recursion,omitempty" doc:"Absent: upstreams are asked"`
-	Stats        map[string]uint64 `json:"stats" doc:"Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited"`
-	CacheEntries int               `json:"cacheEntries"`
-	CacheBytes   int               `json:"cacheBytes"`
-	Validating   bool              `json:"validating" doc:"Answers of upstreams are checked by DNSSEC"`
-	Filtering    bool              `json:"filtering" doc:"Block lists and rules are in force"`
-	PausedUntil  time.Time         `json:"pausedUntil,omitzero" doc:"Nothing is filtered until then"`
-	BlockedNames int               `json:"blockedNames" doc:"Names of all lists together"`
+	Enabled      bool                 `json:"enabled"`
+	Zone         string               `json:"zone" doc:"The cell's own domain"`
+	Zones        []string             `json:"zones" doc:"Further domains that the cell answers for"`
+	Resolver     string               `json:"resolver" enum:"forward,recurse" doc:"How all other names are found out: by the upstreams, or from the root on"`
+	Upstreams    []Upstream           `json:"upstreams"`
+	Recursion    *Recursion           `json:"recursion,omitempty" doc:"Absent: upstreams are asked"`
+	Stats        map[string]uint64    `json:"stats" doc:"Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited"`
+	CacheEntries int                  `json:"cacheEntries"`
+	CacheBytes   int                  `json:"cacheBytes"`
+	Validating   bool                 `json:"validating" doc:"Answers of upstreams are checked by DNSSEC"`
+	Filtering    bool                 `json:"filtering" doc:"Block lists and rules are in force"`
+	PausedUntil  time.Time            `json:"pausedUntil,omitzero" doc:"Nothing is filtered until then"`
+	PausedGroups map[string]time.Time `json:"pausedGroups,omitempty" doc:"Groups for whom nothing is filtered, and until when"`
+	BlockedNames int                  `json:"blockedNames" doc:"Names of all lists together"`
 }
 
 // Recursion is how it goes to ask the servers of the zones themselves.
@@ -82,7 +83,7 @@ type DNSQuery struct {
 	Type       string    `json:"type"`
 	Proto      string    `json:"proto" doc:"udp, tcp, tls, https or quic"`
 	Rcode      string    `json:"rcode"`
-	Verdict    string    `json:"verdict" doc:"answered, blocked, rewritten, allowed, refused or failed"`
+	Verdict    string    `json:"verdict" doc:"answered, blocked, rewritten, allowed, refused, failed or limited: too much was asked, so it was not answered or told to come back"`
 	Source     string    `json:"source" doc:"zone, cache, upstream, stale or policy"`
 	List       string    `json:"list,omitempty"`
 	Rule       string    `json:"rule,omitempty"`

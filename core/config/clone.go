@@ -1,15 +1,12 @@
 package config
 
-import (
-	"net/netip"
-	"slices"
-)
+import "slices"
 
 // Clone returns a copy that shares nothing with d that could be changed.
 func (d *Document) Clone() *Document {
 	c := *d
 	c.Cell.Listen = slices.Clone(d.Cell.Listen)
-	c.Network.Allow = slices.Clone(d.Network.Allow)
+	c.Network = d.Network.clone()
 
 	c.DNS = d.DNS.clone()
 
@@ -21,8 +18,11 @@ func (d *Document) Clone() *Document {
 	c.NTP.Listen = slices.Clone(d.NTP.Listen)
 	c.NTP.Sources = slices.Clone(d.NTP.Sources)
 
-	c.WireGuard.Enabled = copied(d.WireGuard.Enabled)
-	c.Peers = each(d.Peers, func(p *Peer) { p.Internet, p.LAN = copied(p.Internet), copied(p.LAN) })
+	c.WireGuard.Enabled, c.WireGuard.OpenPort = copied(d.WireGuard.Enabled), copied(d.WireGuard.OpenPort)
+	c.Peers = each(d.Peers, func(p *Peer) {
+		p.Rights = p.Rights.clone()
+		p.Groups, p.DNS, p.Site = slices.Clone(p.Groups), slices.Clone(p.DNS), slices.Clone(p.Site)
+	})
 	c.Users = each(d.Users, func(u *User) { u.Groups = slices.Clone(u.Groups) })
 
 	c.Mail.Enabled = copied(d.Mail.Enabled)
@@ -40,10 +40,34 @@ func (d *Document) Clone() *Document {
 	c.CA.Names = slices.Clone(d.CA.Names)
 	c.Links = each(d.Links, func(l *Link) {
 		l.Endpoints = slices.Clone(l.Endpoints)
-		l.Subnets = slices.Clone[[]netip.Prefix](l.Subnets)
+		l.Subnets = slices.Clone(l.Subnets)
+		l.Services = slices.Clone(l.Services)
 	})
 	c.Web.Listen = slices.Clone(d.Web.Listen)
 	return &c
+}
+
+func (n Network) clone() Network {
+	c := n
+	c.Bridge = slices.Clone(n.Bridge)
+	c.Allow = slices.Clone(n.Allow)
+	c.WAN.Delegation = copied(n.WAN.Delegation)
+	c.Router, c.Reflect, c.Accounting = copied(n.Router), copied(n.Reflect), copied(n.Accounting)
+	c.Forwards = each(n.Forwards, func(f *PortForward) { f.From = slices.Clone(f.From) })
+	c.Groups = each(n.Groups, func(g *PeerGroup) { g.Rights = g.Rights.clone() })
+	c.Exits = each(n.Exits, func(e *Exit) { e.Addresses, e.DNS = slices.Clone(e.Addresses), slices.Clone(e.DNS) })
+	c.Blocked = slices.Clone(n.Blocked)
+	c.PortMapping.Enabled = copied(n.PortMapping.Enabled)
+	c.PortMapping.Allow = slices.Clone(n.PortMapping.Allow)
+	c.Dynamic = each(n.Dynamic, func(d *DynamicName) { d.Families = slices.Clone(d.Families) })
+	return c
+}
+
+func (r Rights) clone() Rights {
+	c := r
+	c.Internet, c.LAN, c.Fallback = copied(r.Internet), copied(r.LAN), copied(r.Fallback)
+	c.Services, c.Peers, c.Cells = slices.Clone(r.Services), slices.Clone(r.Peers), slices.Clone(r.Cells)
+	return c
 }
 
 func (d DNS) clone() DNS {

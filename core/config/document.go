@@ -65,21 +65,6 @@ type Cell struct {
 	Listen []netip.Addr `json:"listen,omitempty"`
 }
 
-// Network is what the cell knows of the household's network.
-type Network struct {
-	LAN Interface `json:"lan,omitzero"`
-	WAN Interface `json:"wan,omitzero"`
-	// Allow lists who may use the services that are not meant for the public.
-	// Default: loopback, private and link-local ranges.
-	Allow []netip.Prefix `json:"allow,omitempty"`
-}
-
-// An Interface is a network card of the host and the address it has there.
-type Interface struct {
-	Name    string       `json:"name,omitempty"`   // such as eth0
-	Address netip.Prefix `json:"address,omitzero"` // such as 192.168.1.1/24
-}
-
 // DHCP configures dhcpsrv.
 type DHCP struct {
 	Enabled      *bool         `json:"enabled,omitempty"`   // default: off
@@ -119,6 +104,12 @@ type WireGuard struct {
 	Key       Secret       `json:"key,omitempty"`       // the cell's private key
 	PublicKey string       `json:"publicKey,omitempty"` // base64, of Key
 	Interface string       `json:"interface,omitempty"` // default: pic0
+	// Backend is what speaks WireGuard in appliance mode: user (the cell itself) or
+	// kernel. Default: user.
+	Backend string `json:"backend,omitempty"`
+	// OpenPort asks the router upstream to let the port in, by PCP, NAT-PMP or
+	// UPnP. Default: off.
+	OpenPort *bool `json:"openPort,omitempty"`
 }
 
 // A Peer is a device of the household that reaches the cell through the VPN.
@@ -131,9 +122,17 @@ type Peer struct {
 	Address   netip.Addr `json:"address"` // within wireguard.subnet
 	Address6  netip.Addr `json:"address6,omitzero"`
 	Disabled  bool       `json:"disabled,omitempty"`
-	Internet  *bool      `json:"internet,omitempty"` // may reach the internet through the cell; default: yes
-	LAN       *bool      `json:"lan,omitempty"`      // may reach the LAN; default: yes
-	Split     bool       `json:"split,omitempty"`    // its .conf routes only the cell's networks into the tunnel
+	Rights
+	Groups    []string     `json:"groups,omitempty"`    // of network.groups, and the owner's
+	Device    string       `json:"device,omitempty"`    // phone, laptop, desktop, tablet, tv, server, router or other
+	MAC       string       `json:"mac,omitempty"`       // to wake it up
+	Expires   time.Time    `json:"expires,omitzero"`    // it is shut out from then on; default: never
+	Split     bool         `json:"split,omitempty"`     // its .conf routes only the cell's networks into the tunnel
+	DNS       []netip.Addr `json:"dns,omitempty"`       // of its .conf; default: the cell
+	Keepalive int          `json:"keepalive,omitempty"` // seconds, of its .conf; default: 25; negative: none
+	// Site are networks behind the device that the tunnel leads to, such as those of
+	// a holiday home.
+	Site []netip.Prefix `json:"site,omitempty"`
 }
 
 // A Role says what a person may do with the cell.
@@ -214,8 +213,8 @@ type CA struct {
 	Names []string `json:"names,omitempty"` // further names within the cell's domain
 }
 
-// A Link is another cell that this one trusts. The tunnel and the exchange are
-// not built yet; the section and its checks are, so that invites can be stored.
+// A Link is another cell that this one trusts. Its networks are reached through
+// the tunnel. The exchange of invites is not built yet.
 type Link struct {
 	Name      string         `json:"name"`
 	Domain    string         `json:"domain"`
@@ -223,6 +222,14 @@ type Link struct {
 	Endpoints []string       `json:"endpoints,omitempty"`
 	Subnets   []netip.Prefix `json:"subnets"`
 	DNS       netip.Addr     `json:"dns,omitzero"`
+	Preshared Secret         `json:"preshared,omitempty"`
+	Keepalive int            `json:"keepalive,omitempty"` // seconds; default: 25
+	// Services are those of this cell that the other one's people may use, by the
+	// names of [Offers]; "none" alone is none. Default: dns, proxy and mail.
+	Services []string `json:"services,omitempty"`
+	LAN      bool     `json:"lan,omitempty"` // they may reach this cell's LAN
+	Out      bool     `json:"out,omitempty"` // they may use this cell's internet
+	Disabled bool     `json:"disabled,omitempty"`
 }
 
 // Web configures the API and the web UI.

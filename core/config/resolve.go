@@ -18,6 +18,9 @@ type Env struct {
 	Resolvers []netip.AddrPort
 	// LAN is the host's interface with the default route and its address.
 	LAN Interface
+	// Inside are networks of the LAN beyond those of the document, such as what a
+	// provider delegates.
+	Inside []netip.Prefix
 }
 
 // Resolve fills in all that the user left open and returns a new document; d is
@@ -42,7 +45,7 @@ func Resolve(d *Document, env Env) *Document {
 		r.Network.LAN = env.LAN
 	}
 	if r.Network.Allow == nil {
-		r.Network.Allow = private()
+		r.Network.Allow = append(private(), env.Inside...)
 	}
 	port := func(p *uint16, env map[string]uint16, name string, std, trial uint16) {
 		switch {
@@ -74,6 +77,7 @@ func Resolve(d *Document, env Env) *Document {
 	port(&r.NTP.Port, env.Ports, "NTP_PORT", 123, 10123)
 
 	resolveDHCP(r, env, on, port)
+	resolveNetwork(&r.Network, on)
 	resolveWireGuard(r, env, on, port)
 
 	on(&r.Mail.Enabled, true)
@@ -179,11 +183,23 @@ func resolveWireGuard(r *Document, env Env, on onDefault, port portDefault) {
 	if !w.Subnet6.IsValid() {
 		w.Subnet6 = defaultSubnet6(r.Cell.Domain, w.PublicKey)
 	}
+	if w.Backend == "" {
+		w.Backend = BackendUser
+	}
+	on(&w.OpenPort, false)
 	for i := range r.Peers {
-		on(&r.Peers[i].Internet, true)
-		on(&r.Peers[i].LAN, true)
-		if p := &r.Peers[i]; !p.Address6.IsValid() && p.Address.Is4() {
+		p := &r.Peers[i]
+		p.Rights = r.rights(p)
+		if p.Keepalive == 0 {
+			p.Keepalive = keepalive
+		}
+		if !p.Address6.IsValid() && p.Address.Is4() {
 			p.Address6 = sixFor(w.Subnet6, w.Subnet, p.Address)
+		}
+	}
+	for i := range r.Links {
+		if l := &r.Links[i]; l.Keepalive == 0 {
+			l.Keepalive = keepalive
 		}
 	}
 }

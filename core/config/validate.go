@@ -20,6 +20,7 @@ func (d *Document) Validate() error {
 	p := &problems{}
 	d.validateCell(p)
 	d.validateNetwork(p)
+	d.validateSources(p)
 	d.validateDNS(p)
 	d.validateDHCP(p)
 	d.validateVPN(p)
@@ -109,27 +110,7 @@ func (d *Document) validateCell(p *problems) {
 	}
 }
 
-func (d *Document) validateNetwork(p *problems) {
-	for _, i := range []struct {
-		path string
-		card Interface
-	}{{"network.lan", d.Network.LAN}, {"network.wan", d.Network.WAN}} {
-		if i.card.Name != "" && !linkName.MatchString(i.card.Name) {
-			p.add(i.path+".name", "is not the name of a network interface")
-		}
-		if a := i.card.Address; a.IsValid() && !hostAddr(a.Addr()) {
-			p.add(i.path+".address", "%s is not an address that a host can have", a.Addr())
-		}
-		if a := i.card.Address; a.IsValid() && a.Masked().Addr() == a.Addr() && a.Bits() < 31 && a.Addr().Is4() {
-			p.add(i.path+".address", "%s is the address of the network; give that of the host, such as %s/%d", a, a.Addr().Next(), a.Bits())
-		}
-	}
-	p.few("network.allow", len(d.Network.Allow), 256)
-	for _, a := range d.Network.Allow {
-		if !a.IsValid() || a.Addr().Is4In6() {
-			p.add("network.allow", "an entry is not a network such as 192.168.1.0/24")
-		}
-	}
+func (d *Document) validateSources(p *problems) {
 	for _, s := range d.NTP.Sources {
 		if !hostPort(s) {
 			p.add("ntp.sources", "%q is not a host or host:port", s)

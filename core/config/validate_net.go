@@ -41,6 +41,9 @@ func (d *Document) validateVPN(p *problems) {
 	case w.Interface == "lo", w.Interface == d.Network.LAN.Name, w.Interface == d.Network.WAN.Name:
 		p.add("wireguard.interface", "%s is an interface of the host; choose a name of its own, such as pic0", w.Interface)
 	}
+	if w.Backend != BackendUser && w.Backend != BackendKernel {
+		p.add("wireguard.backend", "must be user or kernel")
+	}
 	if w.Endpoint != "" && !hostPort(w.Endpoint) {
 		p.add("wireguard.endpoint", "must be a host or host:port that devices can reach from outside")
 	}

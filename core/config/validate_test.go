@@ -111,7 +111,7 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 
 func lan(d *Document) {
 	d.Cell.Mode, d.DHCP.Enabled = Appliance, new(true)
-	d.Network.LAN = Interface{"eth0", netip.MustParsePrefix("192.168.7.1/24")}
+	d.Network.LAN = Interface{Name: "eth0", Address: netip.MustParsePrefix("192.168.7.1/24")}
 }
 
 func peer(d *Document, addr, key string) {

@@ -757,6 +757,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/router": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The line to the provider, and the LAN, of a cell that is the router */
+        get: operations["router-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/routing": {
         parameters: {
             query?: never;
@@ -1196,6 +1213,12 @@ export interface components {
             name: string;
             to: string[];
         };
+        ConfigBlock: {
+            net: string;
+            reason?: string;
+            /** Format: date-time */
+            until?: string;
+        };
         ConfigCA: {
             life?: string;
             names?: string[];
@@ -1265,6 +1288,32 @@ export interface components {
             validate?: string;
             zones?: components["schemas"]["ConfigZone"][];
         };
+        ConfigDynamicName: {
+            disabled?: boolean;
+            families?: string[];
+            interval?: string;
+            name: string;
+            password?: string;
+            protocol?: string;
+            server: string;
+            user?: string;
+            zone?: string;
+        };
+        ConfigExit: {
+            addresses?: string[];
+            disabled?: boolean;
+            dns?: string[];
+            endpoint?: string;
+            /** Format: int64 */
+            keepalive?: number;
+            key?: string;
+            link?: string;
+            /** Format: int64 */
+            mtu?: number;
+            name: string;
+            preshared?: string;
+            publicKey?: string;
+        };
         ConfigFilter: {
             answer?: string;
             clients?: components["schemas"]["ConfigClient"][];
@@ -1296,21 +1345,36 @@ export interface components {
         };
         ConfigInterface: {
             address?: string;
+            address6?: string;
             name?: string;
         };
+        ConfigLimits: {
+            /** Format: int64 */
+            new?: number;
+            /** Format: int64 */
+            syn?: number;
+        };
         ConfigLink: {
+            disabled?: boolean;
             /** Format: ip */
             dns?: string;
             domain: string;
             endpoints?: string[];
+            /** Format: int64 */
+            keepalive?: number;
+            lan?: boolean;
             name: string;
+            out?: boolean;
+            preshared?: string;
             publicKey: string;
+            services?: string[];
             subnets: string[];
         };
         ConfigList: {
             allow?: boolean;
             disabled?: boolean;
             name: string;
+            rewrite?: boolean;
             url: string;
         };
         ConfigMail: {
@@ -1341,24 +1405,80 @@ export interface components {
             key?: string;
         };
         ConfigNetwork: {
+            accounting?: boolean;
             allow?: string[];
+            blocked?: components["schemas"]["ConfigBlock"][];
+            bridge?: string[];
+            dynamic?: components["schemas"]["ConfigDynamicName"][];
+            exits?: components["schemas"]["ConfigExit"][];
+            forwards?: components["schemas"]["ConfigPortForward"][];
+            groups?: components["schemas"]["ConfigPeerGroup"][];
             lan?: components["schemas"]["ConfigInterface"];
-            wan?: components["schemas"]["ConfigInterface"];
+            limits?: components["schemas"]["ConfigLimits"];
+            portMapping?: components["schemas"]["ConfigPortMapping"];
+            reflect?: boolean;
+            router?: boolean;
+            shaping?: components["schemas"]["ConfigShaping"];
+            wan?: components["schemas"]["ConfigWAN"];
         };
         ConfigPeer: {
             /** Format: ip */
             address: string;
             /** Format: ip */
             address6?: string;
+            cells?: string[];
+            device?: string;
             disabled?: boolean;
+            dns?: string[];
+            exit?: string;
+            /** Format: date-time */
+            expires?: string;
+            fallback?: boolean;
+            groups?: string[];
             internet?: boolean;
+            /** Format: int64 */
+            keepalive?: number;
             key?: string;
             lan?: boolean;
+            mac?: string;
             name: string;
             owner?: string;
+            peers?: string[];
             preshared?: string;
             publicKey: string;
+            services?: string[];
+            site?: string[];
             split?: boolean;
+        };
+        ConfigPeerGroup: {
+            cells?: string[];
+            exit?: string;
+            fallback?: boolean;
+            internet?: boolean;
+            lan?: boolean;
+            name: string;
+            peers?: string[];
+            services?: string[];
+        };
+        ConfigPortForward: {
+            disabled?: boolean;
+            from?: string[];
+            /** Format: int32 */
+            last?: number;
+            name: string;
+            /** Format: int32 */
+            port: number;
+            protocol?: string;
+            /** Format: ip */
+            to: string;
+            /** Format: int32 */
+            toPort?: number;
+        };
+        ConfigPortMapping: {
+            allow?: string[];
+            enabled?: boolean;
+            /** Format: int64 */
+            most?: number;
         };
         ConfigProxy: {
             enabled?: boolean;
@@ -1406,6 +1526,13 @@ export interface components {
             services?: string[];
             to: string;
         };
+        ConfigShaping: {
+            /** Format: int64 */
+            down?: number;
+            queue?: string;
+            /** Format: int64 */
+            up?: number;
+        };
         ConfigTSIGKey: {
             algorithm?: string;
             name: string;
@@ -1424,6 +1551,17 @@ export interface components {
             /** @enum {string} */
             role?: "admin" | "viewer" | "user";
         };
+        ConfigWAN: {
+            address?: string;
+            address6?: string;
+            delegation?: boolean;
+            /** Format: ip */
+            gateway?: string;
+            /** Format: ip */
+            gateway6?: string;
+            method?: string;
+            name?: string;
+        };
         ConfigWeb: {
             /** Format: int32 */
             apiPort?: number;
@@ -1436,12 +1574,14 @@ export interface components {
             uiPort?: number;
         };
         ConfigWireGuard: {
+            backend?: string;
             enabled?: boolean;
             endpoint?: string;
             interface?: string;
             key?: string;
             /** Format: int64 */
             mtu?: number;
+            openPort?: boolean;
             /** Format: int32 */
             port?: number;
             publicKey?: string;
@@ -1490,6 +1630,10 @@ export interface components {
             enabled: boolean;
             /** @description Block lists and rules are in force */
             filtering: boolean;
+            /** @description Groups for whom nothing is filtered, and until when */
+            pausedGroups?: {
+                [key: string]: string;
+            };
             /**
              * Format: date-time
              * @description Nothing is filtered until then
@@ -1709,7 +1853,7 @@ export interface components {
             time: string;
             type: string;
             upstream?: string;
-            /** @description answered, blocked, rewritten, allowed, refused or failed */
+            /** @description answered, blocked, rewritten, allowed, refused, failed or limited: too much was asked, so it was not answered or told to come back */
             verdict: string;
         };
         DNSRecord: {
@@ -1790,6 +1934,16 @@ export interface components {
              * @description Records that programs put there by updates (RFC 2136)
              */
             updates: number;
+        };
+        Delegated: {
+            /**
+             * Format: date-time
+             * @description Until when devices use it for what is new
+             */
+            preferred: string;
+            prefix: string;
+            /** Format: date-time */
+            until: string;
         };
         Diff: {
             diff: components["schemas"]["Difference"][];
@@ -2293,6 +2447,43 @@ export interface components {
             since?: string;
             upstream: string;
         };
+        Router: {
+            enabled: boolean;
+            lan?: components["schemas"]["RouterLAN"];
+            /** @description Left out where the line is not shaped */
+            shaping?: components["schemas"]["Shaping"];
+            wan?: components["schemas"]["RouterWAN"];
+        };
+        RouterLAN: {
+            /** @description The cell's */
+            addresses: string[];
+            /** @description The cards that together are the LAN */
+            bridge: string[];
+            interface: string;
+        };
+        RouterWAN: {
+            address?: string;
+            addresses6: string[];
+            /** @description The provider's; asked where dns.upstreams is left open */
+            dns: string[];
+            /** Format: ip */
+            gateway?: string;
+            /** Format: ip */
+            gateway6?: string;
+            interface: string;
+            lease?: components["schemas"]["WANLease"];
+            lease6?: components["schemas"]["WANLease"];
+            /** @enum {string} */
+            method: "dhcp" | "static";
+            /** @description The cable carries */
+            plugged: boolean;
+            /** @description Of which the LAN has the first /64 each */
+            prefixes: components["schemas"]["Delegated"][];
+            /** @description Of the DHCP client: init, selecting, requesting, checking, bound, renewing, rebinding or rebooting */
+            state?: string;
+            /** @description Of the DHCPv6 client: idle, soliciting, requesting, bound, renewing or rebinding */
+            state6?: string;
+        };
         Routing: {
             /** @description In words, what is translated on the way out */
             nat: string[];
@@ -2335,6 +2526,22 @@ export interface components {
             needed: boolean;
             /** @description Only where it is needed */
             suggestion?: components["schemas"]["Suggestion"];
+        };
+        Shaping: {
+            /**
+             * Format: int64
+             * @description kbit/s; 0: not shaped
+             */
+            down: number;
+            /** @enum {string} */
+            queue: "cake" | "fq_codel" | "fifo";
+            /**
+             * Format: int64
+             * @description kbit/s; 0: not shaped
+             */
+            up: number;
+            /** @description Where what comes in is shaped: ifb, or lan where the kernel has no IFB */
+            where?: string;
         };
         SignIn: {
             /** @description What the browser says it is */
@@ -2520,6 +2727,23 @@ export interface components {
             root?: components["schemas"]["Root"];
             /** @description What the vault keeps, never the secrets themselves */
             secrets: components["schemas"]["Secret"][];
+        };
+        WANLease: {
+            /** Format: date-time */
+            got: string;
+            /**
+             * Format: date-time
+             * @description When any server is
+             */
+            rebind: string;
+            /**
+             * Format: date-time
+             * @description When its server is asked for more time
+             */
+            renew: string;
+            server?: string;
+            /** Format: date-time */
+            until: string;
         };
         WireGuard: {
             /**
@@ -3380,7 +3604,7 @@ export interface operations {
                 client?: string;
                 /** @description A part of the name */
                 name?: string;
-                /** @description Any of answered, blocked, rewritten, allowed, refused, failed */
+                /** @description Any of answered, blocked, rewritten, allowed, refused, failed, limited */
                 verdict?: string[];
                 type?: string;
                 since?: string;
@@ -4169,6 +4393,35 @@ export interface operations {
                 };
                 content: {
                     "image/svg+xml": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "router-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Router"];
                 };
             };
             /** @description A problem (RFC 9457) */
