@@ -1276,8 +1276,10 @@ export interface components {
             rate?: number;
             rebind?: boolean;
             records?: components["schemas"]["ConfigRecord"][];
+            resolver?: string;
             /** Format: int64 */
             responses?: number;
+            roots?: string[];
             stale?: string;
             tls?: boolean;
             /** Format: int32 */
@@ -1637,6 +1639,13 @@ export interface components {
              * @description Nothing is filtered until then
              */
             pausedUntil?: string;
+            /** @description Absent: upstreams are asked */
+            recursion?: components["schemas"]["Recursion"];
+            /**
+             * @description How all other names are found out: by the upstreams, or from the root on
+             * @enum {string}
+             */
+            resolver: "forward" | "recurse";
             /** @description Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited */
             stats: {
                 [key: string]: number;
@@ -2366,6 +2375,30 @@ export interface components {
             reason?: string;
             /** @description Any JSON */
             value: unknown;
+        };
+        Recursion: {
+            /**
+             * Format: int64
+             * @description Zones of which is known who serves them
+             */
+            delegations: number;
+            /**
+             * Format: int64
+             * @description Questions without an answer
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Messages since the start
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description Name servers of which is known how they do
+             */
+            servers: number;
+            /** @description Nobody has answered the last questions */
+            silent: boolean;
         };
         Revision: {
             actor: string;
