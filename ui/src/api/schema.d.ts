@@ -2318,6 +2318,25 @@ export interface components {
             entries: components["schemas"]["FileEntry"][];
             path: string;
         };
+        LivePeer: {
+            connected: boolean;
+            endpoint?: string;
+            /** Format: date-time */
+            lastHandshake?: string;
+            name: string;
+            /** Format: int64 */
+            rxBytes: number;
+            /** Format: double */
+            rxRate: number;
+            /** Format: int64 */
+            rxTotal: number;
+            /** Format: int64 */
+            txBytes: number;
+            /** Format: double */
+            txRate: number;
+            /** Format: int64 */
+            txTotal: number;
+        };
         Login: {
             /** @description alice or alice@oak.home.arpa */
             login: string;
@@ -4430,7 +4449,7 @@ export interface operations {
             query?: {
                 /** @description Like Last-Event-ID, for the first request of a page */
                 since?: string;
-                /** @description Only these of event, log, status, traffic, dns */
+                /** @description Only these of event, log, status, traffic, peers, dns */
                 types?: string[];
             };
             header?: {
@@ -4441,7 +4460,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
+            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic), peers (LivePeers: those that changed) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
             200: {
                 headers: {
                     [name: string]: unknown;
