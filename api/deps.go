@@ -30,6 +30,7 @@ type Deps struct {
 
 	Network VPN
 	Book    *peerbook.Book
+	Router  Router
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

@@ -20,6 +20,9 @@ type Env struct {
 	LAN Interface
 	// Now is what the ends of things are compared with. The store keeps it.
 	Now time.Time
+	// Inside are networks of the LAN beyond those of the document, such as what a
+	// provider delegates.
+	Inside []netip.Prefix
 }
 
 // Resolve fills in all that the user left open and returns a new document; d is
@@ -44,7 +47,7 @@ func Resolve(d *Document, env Env) *Document {
 		r.Network.LAN = env.LAN
 	}
 	if r.Network.Allow == nil {
-		r.Network.Allow = private()
+		r.Network.Allow = append(private(), env.Inside...)
 	}
 	port := func(p *uint16, env map[string]uint16, name string, std, trial uint16) {
 		switch {
