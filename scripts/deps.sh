@@ -11,6 +11,7 @@ knotd knot
 dnssec-verify bind9-utils
 ldns-verify-zone ldnsutils
 kdig knot-dnsutils
+kzonesign knot-dnssecutils
 unbound unbound
 dnsdist dnsdist
 kresd knot-resolver

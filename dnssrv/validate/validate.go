@@ -98,7 +98,7 @@ type Validator struct {
 	unsigned map[name]bool
 	credible time.Time
 	cuts     *cuts
-	slots    chan struct{} // one is taken while a signature is checked
+	slots    chan struct{} // one is taken while a signature is checked, or a hash made
 
 	checks, fetches atomic.Uint64
 	states          [4]atomic.Uint64

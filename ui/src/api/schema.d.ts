@@ -1610,6 +1610,10 @@ export interface components {
             enabled: boolean;
             /** @description Block lists and rules are in force */
             filtering: boolean;
+            /** @description Groups for whom nothing is filtered, and until when */
+            pausedGroups?: {
+                [key: string]: string;
+            };
             /**
              * Format: date-time
              * @description Nothing is filtered until then
@@ -1822,7 +1826,7 @@ export interface components {
             time: string;
             type: string;
             upstream?: string;
-            /** @description answered, blocked, rewritten, allowed, refused or failed */
+            /** @description answered, blocked, rewritten, allowed, refused, failed or limited: too much was asked, so it was not answered or told to come back */
             verdict: string;
         };
         DNSRecord: {
@@ -3469,7 +3473,7 @@ export interface operations {
                 client?: string;
                 /** @description A part of the name */
                 name?: string;
-                /** @description Any of answered, blocked, rewritten, allowed, refused, failed */
+                /** @description Any of answered, blocked, rewritten, allowed, refused, failed, limited */
                 verdict?: string[];
                 type?: string;
                 since?: string;
