@@ -208,7 +208,7 @@ func (c *compiler) counting() {
 	c.both("sent", func(_ family, s *set) { s.size, s.life = mostNoted, countLife })
 	c.both("received", func(_ family, s *set) { s.size, s.life = mostNoted, countLife })
 	cards := []string{c.m.Interface}
-	if c.m.LAN != "" {
+	if c.m.Rules.Router && c.m.LAN != "" {
 		cards = append(cards, c.m.LAN)
 	}
 	ch := c.chain("account", account)

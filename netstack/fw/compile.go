@@ -291,19 +291,10 @@ func (c *compiler) places() {
 
 // ports makes the sets of open ports and of kinds of ICMP.
 func (c *compiler) ports() {
-	s := c.newSet("dns", proto, port)
-	for _, o := range c.m.Rules.Services {
-		if o.Name != "dns" {
-			continue
-		}
-		for _, p := range o.Ports {
-			s.add(elem{key: protoBytes(p.Proto) + portBytes(p.Number)})
-		}
-	}
 	if !c.m.Rules.Router {
 		return
 	}
-	s = c.newSet("open", proto, port)
+	s := c.newSet("open", proto, port)
 	for _, p := range c.m.Rules.Open {
 		s.add(elem{key: protoBytes(p.Proto) + portBytes(p.Number)})
 	}
@@ -350,9 +341,11 @@ func (c *compiler) marking() {
 			}
 		}
 	}
+	// Answers go home by the main table, so they get no mark.
 	ch.add(
-		when(flag{ct: true, not: true}).then(keep{back: true}, accept),
 		when(in(c.m.Interface).other()).then(accept),
+		when(answer).then(accept),
+		when(flag{ct: true, not: true}).then(keep{back: true}, accept),
 	)
 	for _, v := range families {
 		ch.add(when(to(v, "inside")).then(accept))

@@ -56,11 +56,15 @@ const (
 	opening  state = "ct state new"
 	invalid  state = "ct state invalid"
 	diverted state = "ct status dnat" // a port forward has it
+	answer   state = "ct direction reply"
 )
 
 func (s state) String() string { return string(s) }
 
 func (s state) exprs() []expr.Any {
+	if s == answer {
+		return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal(1)}
+	}
 	key, bits := expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED
 	switch s {
 	case opening:
