@@ -34,6 +34,7 @@ import (
 	"pic/core/vault"
 	"pic/davsrv"
 	"pic/dhcpsrv"
+	"pic/dhcpsrv/ra"
 	"pic/dnssrv"
 	"pic/internal/listen"
 	"pic/mailsrv"
@@ -155,6 +156,7 @@ func (c *Cell) build() (*house, error) {
 		near      = new(neighbours)
 		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
+		adverts   = ra.New(c.unit("ra"), c.dir.at("router", "advertised.json"), c.line)
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
 		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
 		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
@@ -175,6 +177,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
+		service.Bind("ra", adverts, ra.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("ntp", ntp, ntpsrv.From, off(func(d *config.Document) *bool { return d.NTP.Enabled })),
 		service.Bind("mail", mail, mailsrv.From, off(func(d *config.Document) *bool { return d.Mail.Enabled })),
 		service.Bind("dav", dav, davsrv.From, off(func(d *config.Document) *bool { return d.DAV.Enabled })),
@@ -182,6 +185,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("web", web, webFrom),
 	}
 	dhcp.Given = c.noteLease
+	c.router.OnChange(adverts.Changed)
 	near.leases = dhcp.Leases
 	h.group = service.NewGroup(c.unit("cell"), h.units...)
 	h.group.Changed = c.noteUnit
