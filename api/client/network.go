@@ -38,6 +38,11 @@ func (c *Client) Routing(ctx context.Context) (wire.Routing, error) {
 	return call[wire.Routing](ctx, c, http.MethodGet, "/api/routing", nil)
 }
 
+// Router returns the state of the router.
+func (c *Client) Router(ctx context.Context) (wire.Router, error) {
+	return call[wire.Router](ctx, c, http.MethodGet, "/api/router", nil)
+}
+
 // ReleaseLease forgets the lease of an address.
 func (c *Client) ReleaseLease(ctx context.Context, address string) error {
 	_, err := call[none](ctx, c, http.MethodDelete, at("/api/dhcp/leases/", address), nil)
