@@ -29,6 +29,7 @@ type Deps struct {
 
 	Network VPN
 	Router  Router
+	Traffic Traffic
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

@@ -40,6 +40,7 @@ import (
 	"pic/mailsrv"
 	"pic/netstack"
 	"pic/netstack/router"
+	"pic/netstack/traffic"
 	"pic/ntpsrv"
 	"pic/proxy"
 	"pic/ui"
@@ -157,6 +158,7 @@ func (c *Cell) build() (*house, error) {
 		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
 		adverts   = ra.New(c.unit("ra"), c.dir.at("router", "advertised.json"), c.line)
+		bytes     = traffic.New(c.unit("traffic"), c.dir.at("journal", "traffic"), c.counters())
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
 		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
 		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
@@ -174,6 +176,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
 		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
+		service.Bind("traffic", bytes, traffic.From, service.OffWhen(func(d *config.Document) bool { return !traffic.From(d).On })),
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
@@ -195,7 +198,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-		Network: c.net, Router: c.router, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Network: c.net, Router: c.router, Traffic: bytes, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)

@@ -16,6 +16,8 @@ import (
 	"pic/core/users"
 	"pic/dhcpsrv"
 	"pic/dhcpsrv/ra"
+	"pic/netstack"
+	"pic/netstack/traffic"
 )
 
 func modeOf(d *config.Document) config.Mode { return d.Cell.Mode }
@@ -93,6 +95,20 @@ func (c *Cell) line() ra.Line {
 	}
 	l.Uplink, l.MTU = c.router.Uplink6()
 	return l
+}
+
+// counters are where the accounting of traffic gets its numbers.
+func (c *Cell) counters() traffic.Sources {
+	return traffic.Sources{
+		Peers: func() map[string]traffic.Bytes {
+			out := map[string]traffic.Bytes{}
+			for _, p := range c.net.Peers() {
+				out[p.PublicKey] = traffic.Bytes{Sent: p.RxBytes, Received: p.TxBytes} // of the peer
+			}
+			return out
+		},
+		WAN: traffic.Card, MACs: netstack.Neighbours,
+	}
 }
 
 // units is what the API sees of the group: the services, without the parts that

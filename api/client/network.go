@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"pic/api/wire"
@@ -41,6 +42,11 @@ func (c *Client) Routing(ctx context.Context) (wire.Routing, error) {
 // Router returns the state of the router.
 func (c *Client) Router(ctx context.Context) (wire.Router, error) {
 	return call[wire.Router](ctx, c, http.MethodGet, "/api/router", nil)
+}
+
+// Traffic returns what devices sent and received in so many hours.
+func (c *Client) Traffic(ctx context.Context, hours int) (wire.TrafficHistory, error) {
+	return call[wire.TrafficHistory](ctx, c, http.MethodGet, fmt.Sprintf("/api/traffic?hours=%d", hours), nil)
 }
 
 // ReleaseLease forgets the lease of an address.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pic/api/client"
+	"pic/api/wire"
 )
 
 var routerCommand = command{
@@ -87,4 +88,59 @@ func joined[S fmt.Stringer](all []S) string {
 		out = append(out, s.String())
 	}
 	return strings.Join(out, " ")
+}
+
+// packets prints where the host's packets go. Tables without rows are left out.
+func (p *program) packets(all wire.Routing) {
+	table := func(head string, rows [][]string) {
+		if len(rows) > 0 {
+			fmt.Fprintln(p.out)
+			p.table(head, rows)
+		}
+	}
+	var rows [][]string
+	for _, r := range all.Kernel {
+		to, by := r.To.String(), r.Interface
+		if r.To.Bits() == 0 {
+			to = "default"
+			if r.To.Addr().Is6() {
+				to = "default6"
+			}
+		}
+		if r.Unreachable {
+			by = "unreachable"
+		}
+		rows = append(rows, []string{to, known(r.Via), by, fmt.Sprint(r.Metric), tableName(r.Table), r.Origin})
+	}
+	table("TO VIA BY METRIC TABLE ORIGIN", rows)
+	rows = nil
+	for _, r := range all.Rules {
+		rows = append(rows, []string{fmt.Sprint(r.Priority), known(r.From), known(r.To), r.Mark, r.Interface, tableName(r.Table)})
+	}
+	table("PRIORITY FROM TO MARK IN TABLE", rows)
+	rows = nil
+	for _, n := range all.NAT {
+		rows = append(rows, []string{n})
+	}
+	table("NAT", rows)
+	rows = nil
+	for _, f := range all.Forwards {
+		port := fmt.Sprint(f.Port)
+		if f.Last != f.Port {
+			port += fmt.Sprintf("-%d", f.Last)
+		}
+		state := "on"
+		if f.Disabled {
+			state = "off"
+		}
+		rows = append(rows, []string{f.Name, f.Protocol, port, f.To.String(), state})
+	}
+	table("FORWARD PROTOCOL PORT TO STATE", rows)
+}
+
+func tableName(n int) string {
+	if n == 254 {
+		return "main"
+	}
+	return fmt.Sprint(n)
 }
