@@ -40,10 +40,10 @@ var routerCommand = command{
 				{"IPv6 gateway", known(w.Gateway6)},
 			}
 			if l := w.Lease; l != nil {
-				rows = append(rows, []string{"lease", "until " + moment(l.Until) + ", renewed " + moment(l.Renew)})
+				rows = append(rows, []string{"lease", "until " + clock(l.Until) + ", renewed " + clock(l.Renew)})
 			}
 			for _, d := range w.Prefixes {
-				rows = append(rows, []string{"delegated", d.Prefix.String() + " until " + moment(d.Until)})
+				rows = append(rows, []string{"delegated", d.Prefix.String() + " until " + clock(d.Until)})
 			}
 			rows = append(rows, []string{"LAN", r.LAN.Interface + " " + joined(r.LAN.Addresses)})
 			if len(r.LAN.Bridge) > 0 {
@@ -58,7 +58,7 @@ var routerCommand = command{
 	},
 }
 
-func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // known is a value that may be none.
 func known(v interface {
