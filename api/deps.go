@@ -31,6 +31,7 @@ type Deps struct {
 	Network VPN
 	Book    *peerbook.Book
 	Router  Router
+	Traffic Traffic
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"pic/api/wire"
@@ -15,6 +16,16 @@ func (c *Client) Leases(ctx context.Context) ([]wire.Lease, error) {
 // Routing returns the routes of the proxy and how they are doing.
 func (c *Client) Routing(ctx context.Context) (wire.Routing, error) {
 	return call[wire.Routing](ctx, c, http.MethodGet, "/api/routing", nil)
+}
+
+// Router returns the state of the router.
+func (c *Client) Router(ctx context.Context) (wire.Router, error) {
+	return call[wire.Router](ctx, c, http.MethodGet, "/api/router", nil)
+}
+
+// Traffic returns what devices sent and received in so many hours.
+func (c *Client) Traffic(ctx context.Context, hours int) (wire.TrafficHistory, error) {
+	return call[wire.TrafficHistory](ctx, c, http.MethodGet, fmt.Sprintf("/api/traffic?hours=%d", hours), nil)
 }
 
 // ReleaseLease forgets the lease of an address.
