@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/ipv4"
 )
 
 const (
@@ -71,21 +69,13 @@ func (s *slot) number(i int) uint16 { return s.uses<<8 | uint16(i) }
 
 // ask floods from one socket.
 func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered, lost int, err error) {
-	pc, err := net.ListenPacket("udp4", ":0")
+	v, err := openVolley(to)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer pc.Close()
-	conn := ipv4.NewPacketConn(pc)
-	dst := net.UDPAddrFromAddrPort(to)
+	defer v.pc.Close()
 	slots := make([]slot, flying)
-	out, in := make([]ipv4.Message, flying), make([]ipv4.Message, flying)
-	for i := range in {
-		in[i].Buffers = [][]byte{make([]byte, 2048)}
-		out[i].Buffers = make([][]byte, 1)
-	}
 	for !m.over() && ctx.Err() == nil {
-		n := 0
 		for i := range slots {
 			s := &slots[i]
 			if s.open {
@@ -94,30 +84,15 @@ func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered
 			s.uses, s.open = s.uses+1, true
 			var from netip.Addr
 			s.text, from = d.ask(s.text[:0], s.number(i))
-			o := &out[n]
-			o.Addr, o.Buffers[0], o.OOB = dst, s.text, nil
-			if from.IsValid() {
-				o.OOB = (&ipv4.ControlMessage{Src: from.AsSlice()}).Marshal()
-			}
-			n++
+			v.add(s.text, from)
 		}
-		for done := 0; done < n; {
-			k, err := conn.WriteBatch(out[done:n], 0)
-			if err != nil {
-				return answered, lost, err
-			}
-			done += k
-		}
-		if err := pc.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		if err := v.send(); err != nil {
 			return answered, lost, err
 		}
-		n, err := conn.ReadBatch(in, 0)
+		got, err := v.receive(patience)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			// Perhaps we had no core all the while, and the answers are there.
-			if err := pc.SetReadDeadline(time.Now().Add(patience / 10)); err != nil {
-				return answered, lost, err
-			}
-			n, err = conn.ReadBatch(in, 0)
+			got, err = v.receive(patience / 10)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			for i := range slots {
@@ -129,8 +104,7 @@ func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered
 		if err != nil {
 			return answered, lost, err
 		}
-		for _, p := range in[:n] {
-			b := p.Buffers[0][:p.N]
+		for _, b := range got {
 			id, err := d.id(b)
 			if err != nil {
 				return answered, lost, fmt.Errorf("answer %x: %w", b, err)

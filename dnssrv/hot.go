@@ -19,6 +19,12 @@ const (
 	hotWays  = 4
 	hotSets  = 1 << 14 // at most; there are fewer while few messages are kept
 	hotFirst = 1 << 6
+	// hotRoom is how many slots there are for each message, hotMost how many there
+	// may be. A set of which one more is in use than it holds never answers them
+	// all, and a miss costs several hits: with two slots for each of a thousand
+	// messages that was a sixth of all time.
+	hotRoom  = 8
+	hotMost  = 64
 	hotBytes = 8 << 20 // of all kept messages together, their overhead included
 	// hotOverhead is about what a kept message takes besides its bytes.
 	hotOverhead = 480
@@ -305,25 +311,19 @@ func (w *warm) dress(off int) bool {
 func (h *hot) put(w *warm) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if slots := *h.slots.Load(); h.count >= len(slots)/2 && len(slots) < hotSets*hotWays {
+	if slots := *h.slots.Load(); h.count >= len(slots)/hotRoom && len(slots) < hotSets*hotWays {
 		h.grow(2 * len(slots))
 	}
 	slots := *h.slots.Load()
-	set := slotOf(slots, w.hash)
-	at := -1
-	for i := range hotWays {
-		old := slots[set+i].Load()
-		if old != nil && old.key == w.key && old.who == w.who {
-			at = set + i
-			break
-		}
-		if old == nil && at < 0 {
-			at = set + i
-		}
+	at := place(slots, w)
+	for at < 0 && len(slots) < min(hotSets*hotWays, hotMost*h.count) {
+		h.grow(2 * len(slots))
+		slots = *h.slots.Load()
+		at = place(slots, w)
 	}
 	if at < 0 {
 		h.hand = (h.hand + 1) % len(slots)
-		at = set + h.hand%hotWays
+		at = slotOf(slots, w.hash) + h.hand%hotWays
 	}
 	h.drop(slots, at)
 	for h.bytes+w.cost() > hotBytes {
@@ -333,6 +333,21 @@ func (h *hot) put(w *warm) {
 	h.bytes += w.cost()
 	h.count++
 	slots[at].Store(w)
+}
+
+// place is the slot of what w takes the place of, or one that is free; -1 if its
+// set is full.
+func place(slots []atomic.Pointer[warm], w *warm) int {
+	at := -1
+	for i := slotOf(slots, w.hash); i < slotOf(slots, w.hash)+hotWays; i++ {
+		switch old := slots[i].Load(); {
+		case old == nil && at < 0:
+			at = i
+		case old != nil && old.key == w.key && old.who == w.who:
+			return i
+		}
+	}
+	return at
 }
 
 func (h *hot) drop(slots []atomic.Pointer[warm], at int) {
