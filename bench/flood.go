@@ -18,6 +18,13 @@ const (
 	patience = 300 * time.Millisecond
 )
 
+// A crowd is who asks: so many sockets, each with so many questions under way.
+type crowd struct{ sockets, flying int }
+
+// few are busy, many ask one question at a time.
+func few() crowd  { return crowd{sockets, flying} }
+func many() crowd { return crowd{sockets * flying, 1} }
+
 // A dialogue is what a flood asks and what it takes for an answer. It belongs to
 // one socket; ids are unique among the questions under way there.
 type dialogue interface {
@@ -30,17 +37,17 @@ type dialogue interface {
 	check(question, answer []byte) error
 }
 
-// flood keeps questions under way until the turn is over, from several sockets.
+// flood keeps questions of a crowd under way until the turn is over.
 // It ends with an error on the first wrong answer, and if more than one in a
 // hundred questions got none.
-func flood(ctx context.Context, m *meter, to netip.AddrPort, talk func(socket int) dialogue) error {
+func (c crowd) flood(ctx context.Context, m *meter, to netip.AddrPort, talk func(socket int) dialogue) error {
 	var wg sync.WaitGroup
 	var answered, lost atomic.Int64
-	errs := make([]error, sockets)
+	errs := make([]error, c.sockets)
 	m.begin()
-	for i := range sockets {
+	for i := range c.sockets {
 		wg.Go(func() {
-			n, gone, err := ask(ctx, m, to, talk(i))
+			n, gone, err := ask(ctx, m, to, talk(i), c.flying)
 			answered.Add(int64(n))
 			lost.Add(int64(gone))
 			errs[i] = err
@@ -68,8 +75,8 @@ type slot struct {
 func (s *slot) number(i int) uint16 { return s.uses<<8 | uint16(i) }
 
 // ask floods from one socket.
-func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered, lost int, err error) {
-	v, err := openVolley(to)
+func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue, flying int) (answered, lost int, err error) {
+	v, err := openVolley(to, flying)
 	if err != nil {
 		return 0, 0, err
 	}

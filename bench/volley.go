@@ -37,7 +37,7 @@ type mmsghdr struct {
 	n   uint32
 }
 
-func openVolley(to netip.AddrPort) (*volley, error) {
+func openVolley(to netip.AddrPort, flying int) (*volley, error) {
 	pc, err := net.ListenUDP("udp4", nil)
 	if err != nil {
 		return nil, err
