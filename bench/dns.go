@@ -159,7 +159,9 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	return m.play(ctx, l)
 }
 
-// upstream answers every A question with an address to be kept for a day.
+// upstream answers every A question with an address to be kept for a day. That for
+// the last name of a list is not to be kept at all: who forgets what it kept, reads
+// the list, and then gets the answer to a question from before, would keep that.
 func (l *lab) upstream() (netip.AddrPort, error) {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -169,8 +171,12 @@ func (l *lab) upstream() (netip.AddrPort, error) {
 		a := new(dns.Msg).SetReply(r)
 		a.RecursionAvailable = true
 		if q := r.Question[0]; q.Qtype == dns.TypeA {
+			life := uint32(86400)
+			if strings.HasPrefix(q.Name, lastPrefix) {
+				life = 0
+			}
 			a.Answer = []dns.RR{&dns.A{
-				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 86400},
+				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: life},
 				A:   net.IPv4(192, 0, 2, 1),
 			}}
 		}

@@ -25,7 +25,7 @@ const (
 	// messages that was a sixth of all time.
 	hotRoom  = 8
 	hotMost  = 64
-	hotBytes = 8 << 20 // of all kept messages together, their overhead included
+	hotBytes = 8 << 20 // of all kept messages together at most, their overhead included
 	// hotOverhead is about what a kept message takes besides its bytes.
 	hotOverhead = 480
 	// wakeShare is the part of its time at whose end a message that is still asked
@@ -49,6 +49,7 @@ type hot struct {
 	mu    sync.Mutex // of those who put
 	count int
 	bytes int
+	most  int // of bytes
 	hand  int // the slot that makes room next
 }
 
@@ -93,7 +94,7 @@ func (w *warm) cost() int {
 }
 
 func newHot(b basis) *hot {
-	h := &hot{basis: b, seed: maphash.MakeSeed()}
+	h := &hot{basis: b, seed: maphash.MakeSeed(), most: hotBytes}
 	first := make([]atomic.Pointer[warm], hotFirst*hotWays)
 	h.slots.Store(&first)
 	return h
@@ -107,6 +108,7 @@ func (s *Server) current() *hot {
 		return h
 	}
 	fresh := newHot(b)
+	fresh.most = s.hotMost
 	s.hot.CompareAndSwap(h, fresh) // who loses keeps for nobody, once
 	return fresh
 }
@@ -326,7 +328,7 @@ func (h *hot) put(w *warm) {
 		at = slotOf(slots, w.hash) + h.hand%hotWays
 	}
 	h.drop(slots, at)
-	for h.bytes+w.cost() > hotBytes {
+	for h.count > 0 && h.bytes+w.cost() > h.most {
 		h.hand = (h.hand + 1) % len(slots)
 		h.drop(slots, h.hand)
 	}
@@ -374,4 +376,14 @@ func (h *hot) grow(n int) {
 		}
 	}
 	h.slots.Store(&fresh)
+}
+
+// room returns how many bytes a cache may take that has so many parts of five of
+// all that are for kept answers.
+func (o *Options) room(parts int64) int {
+	const most = cacheBytes + hotBytes
+	if o.Memory <= 0 {
+		return most * int(parts) / 5
+	}
+	return int(min(max(o.Memory, most/4), most) * parts / 5)
 }
