@@ -65,6 +65,15 @@ func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 		CacheEntries: s.CacheEntries, CacheBytes: s.CacheBytes,
 		Filtering: config.On(doc.DNS.Enabled) && config.On(doc.DNS.Filter.Enabled), PausedUntil: a.DNS.Paused()[""],
 	}
+	for g, until := range a.DNS.Paused() {
+		if g == "" {
+			continue
+		}
+		if out.PausedGroups == nil {
+			out.PausedGroups = map[string]time.Time{}
+		}
+		out.PausedGroups[g] = until
+	}
 	for _, l := range a.DNS.Lists() {
 		if !l.Disabled && !l.Allow {
 			out.BlockedNames += l.Rules

@@ -22,7 +22,7 @@ func (a *API) queryRoutes() {
 type dnsLogInput struct {
 	Client  string    `query:"client" maxLength:"64" example:"192.168.1.117" doc:"An address, a network, or the name of a device"`
 	Name    string    `query:"name" maxLength:"254" doc:"A part of the name"`
-	Verdict []string  `query:"verdict" maxItems:"6" doc:"Any of answered, blocked, rewritten, allowed, refused, failed"`
+	Verdict []string  `query:"verdict" maxItems:"7" doc:"Any of answered, blocked, rewritten, allowed, refused, failed, limited"`
 	Type    string    `query:"type" maxLength:"16" example:"AAAA"`
 	Since   time.Time `query:"since"`
 	Until   time.Time `query:"until"`
@@ -37,7 +37,7 @@ func (a *API) dnsLog(ctx context.Context, in *dnsLogInput) (*body[wire.DNSQuerie
 	for _, s := range in.Verdict {
 		v, ok := querylog.ParseVerdict(s)
 		if !ok {
-			return nil, wrong("verdict", "there are answered, blocked, rewritten, allowed, refused and failed")
+			return nil, wrong("verdict", "there are answered, blocked, rewritten, allowed, refused, failed and limited")
 		}
 		f.Verdicts = append(f.Verdicts, v)
 	}

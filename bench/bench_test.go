@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 func TestSpreadIsMedianAndEnds(t *testing.T) {
@@ -179,6 +181,38 @@ func TestFigureHasAboutThreeDigits(t *testing.T) {
 	} {
 		if got := figure(v); got != want {
 			t.Errorf("%v is %q, want %q", v, got, want)
+		}
+	}
+}
+
+// The keys of a trap have one tag, and its good signatures are good.
+func TestAHostileZoneIsWhatItSays(t *testing.T) {
+	h, err := newHostile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(name string, typ uint16) *dns.Msg { return h.answer(new(dns.Msg).SetQuestion(name, typ)) }
+	tags := map[uint16]int{}
+	for _, rr := range ask("z1.keys.", dns.TypeDNSKEY).Answer {
+		if k, ok := rr.(*dns.DNSKEY); ok {
+			tags[k.KeyTag()]++
+		}
+	}
+	if len(tags) != 1 || tags[h.twins[0].KeyTag()] != trapKeys {
+		t.Errorf("tags: %v", tags)
+	}
+	for _, q := range []dns.Question{{Name: "fair.", Qtype: dns.TypeDS}, {Name: "n1.fair.", Qtype: dns.TypeA}, {Name: "x.hashes.", Qtype: dns.TypeA}, {Name: "z1.keys.", Qtype: dns.TypeDS}} {
+		m := ask(q.Name, q.Qtype)
+		rrs := append(m.Answer, m.Ns...)
+		if len(rrs) < 2 {
+			t.Fatalf("%v", m)
+		}
+		for i := 0; i+1 < len(rrs); i += 2 {
+			sig := rrs[i+1].(*dns.RRSIG)
+			by := map[string]signer{".": h.root, "fair.": h.fair, "keys.": h.keys, "hashes.": h.hashes}[sig.SignerName]
+			if err := sig.Verify(by.DNSKEY, rrs[i:i+1]); err != nil {
+				t.Errorf("%s: %v", sig, err)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package dnssrv
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net/netip"
@@ -71,17 +72,29 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 	}
 	start, view := time.Now(), s.filter.Current().View(c.from, c.id)
 	var told *querylog.Told
-	say := func(q *query, r reply) []byte {
-		out := message(q, r, limit(q))
+	t, _ := s.present()
+	give := func(_ *query, out []byte) ([]byte, bool) { return out, true }
+	if c.proto == overUDP && t.far(c.from) {
+		b := bytes.Clone(b)
+		give = func(q *query, out []byte) ([]byte, bool) { return s.ration(t, out, b, &q.opt, c, time.Now()) }
+	}
+	say := func(q *query, r reply) (out []byte, whole bool) {
+		out = message(q, r, limit(q))
 		told = account(q, &r, out)
-		s.note(nil, c, view, told, start, time.Since(start))
-		return out
+		noted := told
+		if out, whole = give(q, out); !whole {
+			noted = limited(told)
+		}
+		s.note(nil, c, view, noted, start, time.Since(start))
+		return out, whole
 	}
 	done := func(q *query, r reply) []byte {
-		s.count.answered(r.rcode, r.via)
-		return say(q, r)
+		out, whole := say(q, r)
+		if whole {
+			s.count.answered(r.rcode, r.via)
+		}
+		return out
 	}
-	t, _ := s.present()
 	if !c.inside && !holds(t.conf.Allow, c.from) && !t.invited(&q, c.from) {
 		s.count.refused.Add(1)
 		if err != nil {
@@ -89,9 +102,11 @@ func (s *Server) respond(run context.Context, b []byte, c client, limit func(*qu
 		}
 		r := reply{rcode: dns.RcodeRefused, ede: edeProhibited}
 		if c.proto == overUDP { // anybody may have written the address, so it must not fill the log
-			return message(&q, r, limit(&q)), nil
+			out, _ = give(&q, message(&q, r, limit(&q)))
+			return out, nil
 		}
-		return say(&q, r), nil
+		out, _ = say(&q, r)
+		return out, nil
 	}
 	if err != nil {
 		return done(&q, reply{rcode: dns.RcodeFormatError}), nil

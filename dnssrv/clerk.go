@@ -86,17 +86,13 @@ func (k *clerk) answer() {
 	if later != nil {
 		out = s.inTurn(k.run, k.c, later)
 	}
-	if out == nil {
-		return
+	if t := s.table.Load(); len(out) > 0 && t.far(k.c.from) {
+		if asked, err := parse(k.data); err == nil && asked.special() { // all else has been
+			out, _ = s.ration(t, out, k.data, &asked.opt, k.c, time.Now())
+		}
 	}
-	if t := s.table.Load(); t.far(k.c.from) {
-		var o opt
-		if asked, err := parse(k.data); err == nil {
-			o = asked.opt
-		}
-		if out = s.ration(t, out, k.data, &o, k.c, time.Now()); out == nil {
-			return
-		}
+	if len(out) == 0 {
+		return
 	}
 	if err := k.conn.Reply(out, &k.back); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("sending a reply", "addr", k.back.From, "err", err)

@@ -66,7 +66,7 @@ func (s *Server) basis() basis {
 	return basis{t, snap, s.filter.Current()}
 }
 
-// A warm is a message that is kept. It never changes, but for woken.
+// A warm is a message that is kept. It never changes, but for woken and less.
 type warm struct {
 	who  audience
 	key  string // see sighting.key
@@ -74,8 +74,9 @@ type warm struct {
 	wire []byte // id 0, the question in lower case, without OPT
 	opts []byte // options that belong to the answer
 	via  via
-	code int            // response code
-	told *querylog.Told // to all who get it
+	code int                           // response code
+	told *querylog.Told                // to all who get it
+	less atomic.Pointer[querylog.Told] // to those who do not, for it is rationed
 
 	ttls  []uint16  // where TTLs are that count down; none in answers of zones
 	born  time.Time // when they began to; zero: they do not
@@ -120,7 +121,8 @@ func (s *Server) hit(g *sighting, b []byte, c client) []byte {
 	return s.sought(g, b, c, s.current(), time.Now())
 }
 
-// sought is hit for who knows what is kept and the time.
+// sought is hit for who knows what is kept and the time. Over UDP it may return an
+// empty message, where nothing is to be sent.
 func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) []byte {
 	g.hot = nil
 	if !g.read(b) {
@@ -168,6 +170,9 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 		if len(out) > limit {
 			return nil
 		}
+	}
+	if g.far && c.proto == overUDP {
+		return s.rationed(g, w, c, b, out, now)
 	}
 	s.told(g, w, c, now)
 	return out

@@ -85,8 +85,7 @@ func (s *Server) tell(run context.Context, z *zone, p *peering) {
 		}
 		if start {
 			s.wg.Go(func() {
-				defer s.guard(to.at.Addr())
-				s.notify(run, z.apex, to, n)
+				s.insist(run, undot(z.apex.String()), func() { s.notify(run, z.apex, to, n) })
 			})
 		}
 	}

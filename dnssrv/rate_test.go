@@ -3,6 +3,7 @@ package dnssrv
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -13,6 +14,8 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
 
+	"pic/dnssrv/querylog"
+	"pic/internal/listen"
 	"pic/internal/nettest"
 )
 
@@ -176,7 +179,11 @@ func TestAnswersToStrangersAreRationed(t *testing.T) {
 	d.DNS.Rate = new(int)
 	c := From(d)
 	c.Allow = append(c.Allow, netip.MustParsePrefix("198.51.100.0/24")) // but not 192.0.2.0/24
-	s := start(t, c, nil)
+	s := New(Options{Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Dir: t.TempDir()})
+	if err := s.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	running(t, s)
 	var pc net.PacketConn
 	if err := client.Do(func() (err error) { pc, err = net.ListenPacket("udp4", ":0"); return err }); err != nil {
 		t.Fatal(err)
@@ -185,6 +192,7 @@ func TestAnswersToStrangersAreRationed(t *testing.T) {
 	p := ipv4.NewPacketConn(pc)
 	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort("203.0.113.1:53"))
 	const limit = 20 // dns.responses by default
+	given := uint64(0)
 	for name, tt := range map[string]struct {
 		net  string
 		ask  func(i int) *dns.Msg
@@ -226,14 +234,44 @@ func TestAnswersToStrangersAreRationed(t *testing.T) {
 					t.Fatalf("code %d", b[3]&15)
 				}
 			}
+			if tt.code != dns.RcodeRefused {
+				given += uint64(full)
+			}
 			most := 1 + int(limit*(1+time.Since(began).Seconds()))
 			if full < limit || full > most || cut < limit-1 || cut > most {
 				t.Errorf("%d answers and %d cut to 1000 queries within %v", full, cut, time.Since(began))
 			}
 		})
 	}
-	if st := s.Stats(); st.Slipped < 3*(limit-1) {
+	st := s.Stats()
+	if st.Slipped < 3*(limit-1) {
 		t.Errorf("%d slipped", st.Slipped)
+	}
+	// What was not given does not count as an answer, and the log says so.
+	if st.Local != given || st.Rcodes["NOERROR"]+st.Rcodes["NXDOMAIN"] != given {
+		t.Errorf("%d answers are counted (%v), and %d were given", st.Local, st.Rcodes, given)
+	}
+	logged := map[querylog.Verdict]uint64{}
+	nettest.WaitFor(t, 10*time.Second, func() bool {
+		clear(logged)
+		q := QueryFilter{}
+		for q.Limit = 500; ; {
+			page, err := s.Queries(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page.Records {
+				logged[r.Verdict]++
+			}
+			if page.Next == 0 {
+				break
+			}
+			q.Before = page.Next
+		}
+		return logged[querylog.Answered]+logged[querylog.Limited] >= 2000
+	})
+	if logged[querylog.Answered] != given || logged[querylog.Limited] != 2000-given {
+		t.Errorf("logged: %v, answers given: %d", logged, given)
 	}
 }
 
@@ -254,7 +292,7 @@ func TestACookieIsTheWayOutOfTheRation(t *testing.T) {
 			t.Fatal(err)
 		}
 		q.ready = s.greeting(nil, &q.opt, c)
-		out := s.ration(tab, message(&q, reply{}, q.size), b, &q.opt, c, now)
+		out, _ := s.ration(tab, message(&q, reply{}, q.size), b, &q.opt, c, now)
 		if out == nil {
 			return nil
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"pic/dnssrv/querylog"
 )
 
 // Whoever is beyond the house may not be who he says, and the answers go to
@@ -26,28 +28,60 @@ func (t *table) far(a netip.Addr) bool {
 	return !a.IsLoopback() && !a.IsLinkLocalUnicast() && !holds(t.conf.VPN, a) && !t.conf.LAN.Masked().Contains(a.WithZone(""))
 }
 
-// ration judges the answer out to a stranger who asked over UDP, and returns what may be sent
-// of it, nil for nothing. q is the client's message, o what its OPT record says.
-func (s *Server) ration(t *table, out, q []byte, o *opt, c client, now time.Time) []byte {
+// ration judges the answer out to a stranger who asked over UDP. It returns what
+// may be sent of it, which is empty for nothing, and whether that is the whole. q
+// is the client's message, o what its OPT record says.
+func (s *Server) ration(t *table, out, q []byte, o *opt, c client, now time.Time) (part []byte, whole bool) {
 	if t.responses == 0 || len(out) < headerLen {
-		return out
+		return out, true
 	}
 	if ok, _ := s.cookies.ours(&o.cookie, c.from, now); ok {
-		return out
+		return out, true
 	}
 	key := s.gistOf(out) ^ s.answers.network(c.from, strangers4, strangers6)
 	switch s.answers.judge(key, t.responses, now) {
 	case pass:
-		return out
+		return out, true
 	case slip:
 		s.count.slipped.Add(1)
 		if o.cookie.n > 0 {
-			return s.turned(q, o, c, dns.RcodeBadCookie)
+			return s.turned(q, o, c, dns.RcodeBadCookie), false
 		}
-		return s.turned(q, o, c, dns.RcodeSuccess)
+		return s.turned(q, o, c, dns.RcodeSuccess), false
 	}
 	s.count.dropped.Add(1)
-	return nil
+	return nil, false
+}
+
+// rationed is what a stranger gets of out, a hit of w, which may be nothing. It
+// counts and notes the hit as what becomes of it.
+func (s *Server) rationed(g *sighting, w *warm, c client, b, out []byte, now time.Time) []byte {
+	part, whole := s.ration(g.hot.basis.table, out, b, &g.opt, c, now)
+	if whole {
+		s.told(g, w, c, now)
+		return part
+	}
+	less := w.less.Load()
+	if less == nil {
+		less = limited(w.told)
+		w.less.Store(less)
+	}
+	s.note(g.ring, c, g.view, less, now, 0)
+	if part == nil {
+		part = out[:0] // it is no miss
+	}
+	return part
+}
+
+// limited is what the log has of a question whose answer told was not given.
+func limited(told *querylog.Told) *querylog.Told {
+	if told == nil {
+		return nil
+	}
+	less := *told
+	less.Verdict, less.Answer = querylog.Limited, ""
+	less.Reason = "dns.responses allows no more of this answer to the network that asks"
+	return &less
 }
 
 // gistOf hashes what an answer is about.

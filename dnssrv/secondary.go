@@ -70,8 +70,7 @@ func (s *Server) follow(run context.Context, t *table) {
 		f := &follower{apex: apex, primaries: p.primaries, stop: stop, wake: make(chan struct{}, 1), states: make([]partnerState, len(p.primaries))}
 		k.followers[apex] = f
 		s.wg.Go(func() {
-			defer s.guard(addr{})
-			s.keepUp(ctx, f)
+			s.insist(ctx, undot(apex.String()), func() { s.keepUp(ctx, f) })
 		})
 	}
 }

@@ -141,7 +141,7 @@ func TestZonesThatBINDSignedAreChecked(t *testing.T) {
 	d := lab(recursing(t, root))
 	d.DNS.Validate, d.DNS.Anchors = config.ValidateAuto, []string{ds}
 	s := start(t, conf(d), nil)
-	for _, tt := range []struct{ args, status, flags, more string }{
+	judged(t, s, []verdictOfDig{
 		{"www.good.example A", "NOERROR", "ad", "192.0.2.1"},
 		{"www.good.example AAAA", "NOERROR", "ad", ""},
 		{"nope.good.example A", "NXDOMAIN", "ad", ""},
@@ -174,20 +174,7 @@ func TestZonesThatBINDSignedAreChecked(t *testing.T) {
 		{"nope.example A", "NXDOMAIN", "", ""},
 		{"nope A", "NXDOMAIN", "ad", ""},
 		{". NS", "NOERROR", "ad", ""},
-	} {
-		for range 2 {
-			out := dig(t, s, append([]string{"+dnssec"}, strings.Fields(tt.args)...)...)
-			_, flags, _ := strings.Cut(out, ";; flags: ")
-			flags, _, _ = strings.Cut(flags, ";")
-			ad := ""
-			if strings.Contains(flags, " ad") {
-				ad = "ad"
-			}
-			if !strings.Contains(out, "status: "+tt.status) || ad != tt.flags || !strings.Contains(out, tt.more) {
-				t.Errorf("%s: want %s %q %q\n%s", tt.args, tt.status, tt.flags, tt.more, out)
-			}
-		}
-	}
+	})
 	f := strings.Fields(ds)
 	path := filepath.Join(t.TempDir(), "ta.conf")
 	text := fmt.Sprintf("trust-anchors { . static-ds %s %s %s %q; };\n", f[3], f[4], f[5], strings.Join(f[6:], ""))
@@ -220,4 +207,26 @@ func delegations(names ...string) string {
 		out += fmt.Sprintf("%s NS ns.%s\nns.%s A 127.9.9.9\n", n, n, n)
 	}
 	return out
+}
+
+// A verdictOfDig is what dig is to see: a status, the flag AD or none, and a text.
+type verdictOfDig struct{ args, status, ad, text string }
+
+// judged asks each question twice with dig.
+func judged(t *testing.T, s *Server, all []verdictOfDig) {
+	t.Helper()
+	for _, tt := range all {
+		for range 2 {
+			out := dig(t, s, append([]string{"+dnssec"}, strings.Fields(tt.args)...)...)
+			_, flags, _ := strings.Cut(out, ";; flags: ")
+			flags, _, _ = strings.Cut(flags, ";")
+			ad := ""
+			if strings.Contains(flags, " ad") {
+				ad = "ad"
+			}
+			if !strings.Contains(out, "status: "+tt.status) || ad != tt.ad || !strings.Contains(out, tt.text) {
+				t.Errorf("%s: want %s %q %q\n%s", tt.args, tt.status, tt.ad, tt.text, out)
+			}
+		}
+	}
 }

@@ -154,10 +154,9 @@ func (h *hand) one(p *datagram.Packet, room []byte, kept *hot, now time.Time) (l
 		return false
 	}
 	if out := h.s.sought(&h.seen, p.Data, c, kept, now); out != nil {
-		if h.seen.far {
-			out = h.s.ration(kept.basis.table, out, p.Data, &h.seen.opt, c, now)
+		if len(out) > 0 {
+			h.batch.Reply(out, p)
 		}
-		h.batch.Reply(out, p)
 		return false
 	}
 	return h.miss(p, c)

@@ -1,12 +1,10 @@
 package netstack
 
 import (
-	"bytes"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -15,6 +13,7 @@ import (
 
 	"pic/core/config"
 	"pic/internal/nettest"
+	"pic/netstack/fw"
 )
 
 func (w *town) serve(t *testing.T) (s *Server, stop func()) {
@@ -144,7 +143,7 @@ func TestForeignTablesStayAndOursComesBack(t *testing.T) {
 	ours := w.self.Run(t, "nft", "list", "table", "inet", "pic")
 
 	// What nft prints is what the golden files say, but for line breaks.
-	want := compile(w.config(), s.host.onLink("lan0")).String()
+	want := fw.Compile(w.config().model(s.host.onLink("lan0"))).String()
 	squeeze := regexp.MustCompile(`,\s+`)
 	if got := squeeze.ReplaceAllString(ours, ", "); got != want {
 		t.Errorf("the kernel has\n%s\nand should have\n%s", got, want)
@@ -168,35 +167,6 @@ func TestForeignTablesStayAndOursComesBack(t *testing.T) {
 	}
 	if now := w.self.Run(t, "nft", "list", "table", "inet", "other"); now != other {
 		t.Errorf("the other table is gone or changed:\n%s", now)
-	}
-}
-
-// A set of many peers must arrive whole: the library is known to truncate.
-func TestThousandsOfPeersAreAllInTheSets(t *testing.T) {
-	nettest.NeedNamespace(t)
-	c := From(document())
-	c.Addresses = []netip.Prefix{netip.MustParsePrefix("10.128.0.1/9")}
-	c.Peers = nil
-	a := c.Addresses[0].Addr()
-	for range 5000 {
-		a = a.Next()
-		c.Peers = append(c.Peers, Peer{Addrs: []netip.Addr{a}, Internet: true})
-	}
-	var f firewall
-	start := time.Now()
-	if err := f.set(compile(c, nil)); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d elements loaded and counted in %v", len(c.Peers), time.Since(start))
-	out, err := exec.Command(nettest.Tool(t, "nft"), "list", "set", "inet", "pic", "internet4").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := bytes.Count(out, []byte("10.128.")); n != 5000 {
-		t.Errorf("%d elements", n)
-	}
-	if err := f.remove(); err != nil {
-		t.Error(err)
 	}
 }
 

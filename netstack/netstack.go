@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/netstack/fw"
 )
 
 // A Server is the cell's VPN and its policy. Use [New]. It implements
@@ -53,7 +54,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	conf     Config // in force
-	firewall firewall
+	firewall fw.Firewall
 	routing  routing
 	heard    map[key]wgPeer // peers of a tunnel that another is to replace
 }
@@ -118,7 +119,7 @@ func (s *Server) move(c Config) error {
 	if ground == TUN {
 		return nil
 	}
-	return errors.Join(s.firewall.remove(), s.routing.restore())
+	return errors.Join(s.firewall.Remove(), s.routing.restore())
 }
 
 // possible is the ground that c asks for, or Off, and a problem, where it cannot
@@ -145,10 +146,10 @@ func (s *Server) possible(c Config) Mode {
 
 // guard puts the table in force and then lets the kernel route.
 func (s *Server) guard(c Config) error {
-	if err := s.firewall.set(compile(c, s.host.onLink(c.LAN))); err != nil {
+	if err := s.firewall.Set(fw.Compile(c.model(s.host.onLink(c.LAN)))); err != nil {
 		return err
 	}
-	if chains := foreignDrops(); len(chains) > 0 && c.routes() {
+	if chains := fw.Foreign(); len(chains) > 0 && c.routes() {
 		s.trouble.set(foreignDrop(chains))
 	} else {
 		s.trouble.clear(codeForeignDrop)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"pic/netstack/policy"
+
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -38,6 +40,7 @@ type outbound struct {
 
 // A flow is one connection of a peer to somebody beyond the cell.
 type flow struct {
+	proto    uint8 // of IP
 	src, dst netip.AddrPort
 	cancel   context.CancelFunc
 }
@@ -54,9 +57,9 @@ func (n *userNet) forward(log *slog.Logger) error {
 		return stackError("answering for others", err)
 	}
 	t := tcp.NewForwarder(n.stack, 0, maxOpening, o.tcp)
-	n.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, o.allowed(t.HandlePacket))
+	n.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, o.allowed(policy.TCP, t.HandlePacket))
 	u := udp.NewForwarder(n.stack, o.udp)
-	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, o.allowed(u.HandlePacket))
+	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, o.allowed(policy.UDP, u.HandlePacket))
 	return nil
 }
 
@@ -65,18 +68,17 @@ type handler = func(stack.TransportEndpointID, *stack.PacketBuffer) bool
 // allowed lets next see what the policy allows. The rest, and what is for a port
 // of the cell where nobody listens, the stack itself refuses: by a reset, or by
 // ICMP.
-func (o *outbound) allowed(next handler) handler {
+func (o *outbound) allowed(proto uint8, next handler) handler {
 	return func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 		p := o.net.policy.Load()
-		return p != nil && p.allows(address(id.RemoteAddress), address(id.LocalAddress)) && next(id, pkt)
+		return p != nil && beyond(p, proto, party(id.RemoteAddress, id.RemotePort), party(id.LocalAddress, id.LocalPort)) && next(id, pkt)
 	}
 }
 
 // begin makes a flow, or none if there are too many.
-func (o *outbound) begin(id stack.TransportEndpointID) (*flow, context.Context) {
+func (o *outbound) begin(proto uint8, id stack.TransportEndpointID) (*flow, context.Context) {
 	f := &flow{
-		src: netip.AddrPortFrom(address(id.RemoteAddress), id.RemotePort),
-		dst: netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort),
+		proto: proto, src: party(id.RemoteAddress, id.RemotePort), dst: party(id.LocalAddress, id.LocalPort),
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -99,11 +101,11 @@ func (o *outbound) end(f *flow) {
 }
 
 // enforce ends the flows that a new policy no longer allows.
-func (o *outbound) enforce(p *policy) {
+func (o *outbound) enforce(p *policy.Policy) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for f := range o.flows {
-		if !p.allows(f.src.Addr(), f.dst.Addr()) {
+		if !beyond(p, f.proto, f.src, f.dst) {
 			f.cancel()
 		}
 	}
@@ -112,7 +114,7 @@ func (o *outbound) enforce(p *policy) {
 // tcp runs in a goroutine of the stack, one per opening connection.
 func (o *outbound) tcp(r *tcp.ForwarderRequest) {
 	defer o.recover()
-	f, ctx := o.begin(r.ID())
+	f, ctx := o.begin(policy.TCP, r.ID())
 	if f == nil {
 		r.Complete(true) // refused by a reset
 		return
@@ -175,7 +177,7 @@ func (o *outbound) splice(ctx context.Context, f *flow, near, far halfCloser) {
 // udp runs in the goroutine that delivers packets and must not wait.
 func (o *outbound) udp(r *udp.ForwarderRequest) {
 	defer o.recover()
-	f, ctx := o.begin(r.ID())
+	f, ctx := o.begin(policy.UDP, r.ID())
 	if f == nil {
 		return
 	}
@@ -232,7 +234,14 @@ func (o *outbound) recover() {
 	}
 }
 
-func address(a tcpip.Address) netip.Addr {
+// beyond reports whether the policy lets a peer go there, and there is beyond the
+// tunnel.
+func beyond(p *policy.Policy, proto uint8, src, dst netip.AddrPort) bool {
+	v := p.Decide(policy.Flow{Src: src.Addr(), Dst: dst.Addr(), Proto: proto, Port: dst.Port()})
+	return v.Allow && (v.Way == policy.ToLAN || v.Way == policy.ToWAN)
+}
+
+func party(a tcpip.Address, port uint16) netip.AddrPort {
 	ip, _ := netip.AddrFromSlice(a.AsSlice())
-	return ip
+	return netip.AddrPortFrom(ip, port)
 }

@@ -56,22 +56,7 @@ func (s *Server) Peers() []PeerStatus {
 func (s *Server) NAT() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []string
-	for _, c := range s.firewall.loaded.chains {
-		for _, r := range c.rules {
-			if r.verdict != masquerade {
-				continue
-			}
-			via := r.out
-			if name, not := strings.CutPrefix(r.out, "!"); not {
-				via = "any interface but " + name
-			}
-			for _, e := range s.firewall.loaded.set(r.src).elems {
-				out = append(out, fmt.Sprintf("%s leaves by %s with the address that the cell has there", e, via))
-			}
-		}
-	}
-	return out
+	return s.firewall.Loaded().NAT()
 }
 
 // Sockets lists where WireGuard listens.

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"pic/netstack/policy"
+
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	wg "golang.zx2c4.com/wireguard/device"
@@ -48,7 +50,7 @@ func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err 
 		card = t.stack
 	}
 	if t.stack != nil {
-		t.stack.obey(newPolicy(c))
+		t.stack.obey(policy.New(c.rules(nil)))
 	}
 	t.dev = wg.NewDevice(card, newBind(batch), wireguardLog(s.log))
 	defer func() {
@@ -124,7 +126,7 @@ func (t *tunnel) set(c Config, want device) error {
 		want.port = have.port
 	}
 	if t.stack != nil {
-		t.stack.obey(newPolicy(c))
+		t.stack.obey(policy.New(c.rules(nil)))
 	}
 	if cmds := diff(have, want); cmds != "" {
 		if err := t.dev.IpcSet(cmds); err != nil {

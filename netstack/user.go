@@ -8,8 +8,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"pic/netstack/policy"
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -42,7 +45,7 @@ type userNet struct {
 	stack  *stack.Stack
 	ep     *channel.Endpoint
 	mtu    int
-	policy atomic.Pointer[policy] // nil: nothing beyond the cell
+	policy atomic.Pointer[policy.Policy] // nil: nothing beyond the cell
 	out    *outbound
 	events chan tun.Event
 	ctx    context.Context // done once closed
@@ -100,7 +103,7 @@ func (n *userNet) furnish(addrs []netip.Prefix) error {
 func stackError(doing string, err tcpip.Error) error { return fmt.Errorf("%s: %s", doing, err) }
 
 // obey sets the policy and ends connections that it no longer allows.
-func (n *userNet) obey(p *policy) {
+func (n *userNet) obey(p *policy.Policy) {
 	n.policy.Store(p)
 	n.out.enforce(p)
 }
@@ -187,11 +190,11 @@ func (n *userNet) takes(p []byte) bool {
 	if pol == nil {
 		return false
 	}
-	if pol.isCell(dst) {
+	if slices.Contains(pol.Rules().Cell, dst) {
 		return true
 	}
 	known := proto == byte(header.TCPProtocolNumber) || proto == byte(header.UDPProtocolNumber)
-	return known && !within(dst, pol.vpn)
+	return known && !policy.Within(dst, pol.Rules().VPN)
 }
 
 func (n *userNet) Close() error {

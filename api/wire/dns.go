@@ -8,17 +8,18 @@ import (
 
 // DNS is the resolver and how it is doing.
 type DNS struct {
-	Enabled      bool              `json:"enabled"`
-	Zone         string            `json:"zone" doc:"The cell's own domain"`
-	Zones        []string          `json:"zones" doc:"Further domains that the cell answers for"`
-	Upstreams    []Upstream        `json:"upstreams"`
-	Stats        map[string]uint64 `json:"stats" doc:"Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited"`
-	CacheEntries int               `json:"cacheEntries"`
-	CacheBytes   int               `json:"cacheBytes"`
-	Validating   bool              `json:"validating" doc:"Answers of upstreams are checked by DNSSEC"`
-	Filtering    bool              `json:"filtering" doc:"Block lists and rules are in force"`
-	PausedUntil  time.Time         `json:"pausedUntil,omitzero" doc:"Nothing is filtered until then"`
-	BlockedNames int               `json:"blockedNames" doc:"Names of all lists together"`
+	Enabled      bool                 `json:"enabled"`
+	Zone         string               `json:"zone" doc:"The cell's own domain"`
+	Zones        []string             `json:"zones" doc:"Further domains that the cell answers for"`
+	Upstreams    []Upstream           `json:"upstreams"`
+	Stats        map[string]uint64    `json:"stats" doc:"Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited"`
+	CacheEntries int                  `json:"cacheEntries"`
+	CacheBytes   int                  `json:"cacheBytes"`
+	Validating   bool                 `json:"validating" doc:"Answers of upstreams are checked by DNSSEC"`
+	Filtering    bool                 `json:"filtering" doc:"Block lists and rules are in force"`
+	PausedUntil  time.Time            `json:"pausedUntil,omitzero" doc:"Nothing is filtered until then"`
+	PausedGroups map[string]time.Time `json:"pausedGroups,omitempty" doc:"Groups for whom nothing is filtered, and until when"`
+	BlockedNames int                  `json:"blockedNames" doc:"Names of all lists together"`
 }
 
 // An Upstream is a resolver that the cell asks.
@@ -71,7 +72,7 @@ type DNSQuery struct {
 	Type       string    `json:"type"`
 	Proto      string    `json:"proto" doc:"udp, tcp, tls, https or quic"`
 	Rcode      string    `json:"rcode"`
-	Verdict    string    `json:"verdict" doc:"answered, blocked, rewritten, allowed, refused or failed"`
+	Verdict    string    `json:"verdict" doc:"answered, blocked, rewritten, allowed, refused, failed or limited: too much was asked, so it was not answered or told to come back"`
 	Source     string    `json:"source" doc:"zone, cache, upstream, stale or policy"`
 	List       string    `json:"list,omitempty"`
 	Rule       string    `json:"rule,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -70,9 +71,12 @@ func (p *program) printFilter(d wire.DNS) {
 	case !d.Filtering:
 		fmt.Fprintln(p.out, "nothing is filtered")
 	case time.Now().Before(d.PausedUntil):
-		fmt.Fprintf(p.out, "nothing is filtered until %s\n", d.PausedUntil.Local().Format("15:04:05"))
+		fmt.Fprintf(p.out, "nothing is filtered until %s\n", d.PausedUntil.Local().Format("Jan 2 15:04:05"))
 	default:
 		fmt.Fprintf(p.out, "%d rules of lists are in force\n", d.BlockedNames)
+	}
+	for _, g := range slices.Sorted(maps.Keys(d.PausedGroups)) {
+		fmt.Fprintf(p.out, "nothing is filtered for %s until %s\n", g, d.PausedGroups[g].Local().Format("Jan 2 15:04:05"))
 	}
 	var counts []string
 	for _, k := range []string{"local", "cached", "forwarded", "stale", "blocked", "rewritten", "refused", "limited", "dropped"} {
@@ -163,7 +167,7 @@ var dnsLogCommand = command{
 		fs.StringVar(&q.Client, "client", "", "of this `address`, network or device")
 		fs.StringVar(&q.Name, "name", "", "with this `text` in the name")
 		fs.StringVar(&q.Type, "type", "", "of this record `type`, such as AAAA")
-		verdict := fs.String("verdict", "", "only `these`: answered, blocked, rewritten, allowed, refused, failed; several with commas")
+		verdict := fs.String("verdict", "", "only `these`: answered, blocked, rewritten, allowed, refused, failed, limited; several with commas")
 		since := fs.Duration("since", 0, "of the last `time`, such as 2h")
 		return p.remote(func(ctx context.Context, cell *client.Client, _ []string) error {
 			if q.Limit < 0 || *since < 0 {

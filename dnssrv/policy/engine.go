@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +18,8 @@ import (
 // Options are what an Engine stands on. Log is required.
 type Options struct {
 	Log *slog.Logger
-	// Dir is the folder where copies of lists are kept. It need not exist; without
-	// one there are no lists.
+	// Dir is the folder where copies of lists and pauses are kept. It need not exist;
+	// without one there are no lists, and pauses end with the process.
 	Dir string
 	// MAC returns the hardware address of a neighbour, as aa:bb:cc:dd:ee:ff, or
 	// nothing. It is asked about a client twice a minute at most.
@@ -50,6 +49,8 @@ type Engine struct {
 	lists  map[string]*held // by URL: those of the document
 	pauses map[string]time.Time
 	state  string // of schedules and pauses in current
+
+	recalled bool // pauses were read from disk
 }
 
 // New returns an Engine that filters nothing until the first Apply.
@@ -97,6 +98,7 @@ func (e *Engine) Prepare(c Config) (follow func(), err error) {
 func (e *Engine) apply(k *compiled) {
 	e.mu.Lock()
 	e.c = k
+	e.recallPauses()
 	e.follow(k.conf.Filter.Lists)
 	first := (e.lib == nil || len(e.lib.urls) == 0) && len(e.wanted()) > 0
 	e.mu.Unlock()
@@ -149,37 +151,6 @@ func (e *Engine) moment(now time.Time) string {
 		b = fmt.Append(b, now.Before(e.pauses[g.name]), " ")
 	}
 	return string(fmt.Append(b, now.Before(e.pauses[""])))
-}
-
-// Pause stops filtering for a while, for the clients of a group or with "" for
-// everybody; rewrites stay. No time, or less, ends a pause. A pause does not
-// outlive the process.
-func (e *Engine) Pause(d time.Duration, name string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if name != "" && !slices.ContainsFunc(e.c.groups, func(g group) bool { return g.name == name }) {
-		return fmt.Errorf("there is no group %q in dns.filter.groups", name)
-	}
-	delete(e.pauses, name)
-	if d > 0 {
-		e.pauses[name] = time.Now().Add(d)
-	}
-	e.publish()
-	nudge(e.tick)
-	return nil
-}
-
-// Paused returns until when what is paused: groups, or "" for everybody.
-func (e *Engine) Paused() map[string]time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := map[string]time.Time{}
-	for g, until := range e.pauses {
-		if time.Now().Before(until) {
-			out[g] = until
-		}
-	}
-	return out
 }
 
 // Run refreshes lists and follows the clock until ctx ends.

@@ -47,9 +47,10 @@ const (
 	Allowed // a rule let it through that another would have blocked
 	Refused
 	Failed
+	Limited // not answered, or told to come back: too much was asked
 )
 
-var verdicts = [...]string{"answered", "blocked", "rewritten", "allowed", "refused", "failed"}
+var verdicts = [...]string{"answered", "blocked", "rewritten", "allowed", "refused", "failed", "limited"}
 
 func (v Verdict) String() string { return word(verdicts[:], uint8(v)) }
 

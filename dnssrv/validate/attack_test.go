@@ -256,6 +256,10 @@ func TestSignaturesAreCheckedByFew(t *testing.T) {
 	if r := l.Validate(ctx, m.Question[0], m); r.State != Bogus || !r.Brief || l.Stats().Secure != 0 {
 		t.Errorf("with all slots taken: %+v", r)
 	}
+	j := &job{v: l.Validator, ctx: ctx}
+	if _, f := j.hash(&evidence{salt: "x", rest: 50}, root); f == nil || !f.brief {
+		t.Errorf("with all slots taken, a hash is made all the same: %v", f)
+	}
 	for range cap(l.slots) {
 		<-l.slots
 	}

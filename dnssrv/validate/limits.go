@@ -74,14 +74,24 @@ func (j *job) check(k *key, data, sig []byte) (bool, *fault) {
 	if j.checks%maxYield == 0 {
 		runtime.Gosched()
 	}
-	select {
-	case j.v.slots <- struct{}{}:
-	case <-j.ctx.Done():
-		return false, j.late()
+	if f := j.enter(); f != nil {
+		return false, f
 	}
-	defer func() { <-j.v.slots }()
+	defer j.leave()
 	return k.verify(data, sig), nil
 }
+
+// enter waits for a place to compute at.
+func (j *job) enter() *fault {
+	select {
+	case j.v.slots <- struct{}{}:
+		return nil
+	case <-j.ctx.Done():
+		return j.late()
+	}
+}
+
+func (j *job) leave() { <-j.v.slots }
 
 func (j *job) late() *fault {
 	return &fault{dns.ExtendedErrorCodeDNSSECIndeterminate, "there was no time to check signatures", true}

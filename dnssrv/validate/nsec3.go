@@ -72,9 +72,10 @@ func (j *job) hash(e *evidence, n name) (string, *fault) {
 	if j.hashes%maxYield == 0 {
 		runtime.Gosched()
 	}
-	if j.ctx.Err() != nil {
-		return "", j.late()
+	if f := j.enter(); f != nil {
+		return "", f
 	}
+	defer j.leave()
 	sum := sha1.Sum([]byte(string(n) + e.salt))
 	buf := make([]byte, sha1.Size+len(e.salt))
 	for range e.rest {

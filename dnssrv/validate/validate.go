@@ -21,6 +21,9 @@
 // insecure, which is what RFC 9905 §2 tells operators. RSA keys below 1024 bits
 // count as unknown too.
 //
+// The keys that a zone is trusted by are followed as they change (RFC 5011): see
+// [Followed], which keeps nothing itself.
+//
 // It does not resolve: it asks for DS and DNSKEY records through [Fetch]. It does
 // not make answers of proofs it has seen (RFC 8198).
 package validate
@@ -98,7 +101,7 @@ type Validator struct {
 	unsigned map[name]bool
 	credible time.Time
 	cuts     *cuts
-	slots    chan struct{} // one is taken while a signature is checked
+	slots    chan struct{} // one is taken while a signature is checked, or a hash made
 
 	checks, fetches atomic.Uint64
 	states          [4]atomic.Uint64

@@ -24,11 +24,13 @@ const verdicts = [
 	["rewritten", t("Rewritten")],
 	["failed", t("Failed")],
 	["refused", t("Refused")],
+	["limited", t("Asked too often")],
 ] as const
 
 const tones: Record<string, Tone> = {
 	blocked: "warn",
 	refused: "bad",
+	limited: "bad",
 	failed: "bad",
 	rewritten: "busy",
 	answered: "ok",
@@ -38,6 +40,7 @@ const tones: Record<string, Tone> = {
 const words: Record<string, string> = {
 	blocked: t("blocked"),
 	refused: t("refused"),
+	limited: t("too often"),
 	failed: t("failed"),
 	rewritten: t("rewritten"),
 	answered: t("answered"),

@@ -29,6 +29,7 @@ export function why(q: DNSQuery): string {
 		if (q.reason) return q.reason
 	}
 	if (q.verdict === "failed" || q.verdict === "refused") return [q.rcode, q.reason].filter(Boolean).join(": ")
+	if (q.verdict === "limited") return q.reason ?? ""
 	const parts = [from[q.source] ?? q.source]
 	if (q.source === "upstream" && q.upstream) parts[0] = t("from {upstream}", { upstream: q.upstream })
 	if (q.rcode !== "NOERROR") parts.push(q.rcode)

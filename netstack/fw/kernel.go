@@ -1,4 +1,4 @@
-package netstack
+package fw
 
 import (
 	"errors"
@@ -15,18 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A firewall is our table in the kernel.
-type firewall struct {
-	loaded table // empty: there is none
+// A Firewall is our table in the kernel. Its zero value has loaded none. It must
+// not be used by several at once.
+type Firewall struct {
+	loaded Table // empty: there is none
 }
 
 // chunk is how many elements go into one message. The library truncates
 // silently where a message exceeds 64 KB.
 const chunk = 500
 
-// set makes t the one table of ours, in one transaction: at no moment is there
+// Set makes t the one table of ours, in one transaction: at no moment is there
 // none, or half of one. Connections of peers that lose a right are cut.
-func (f *firewall) set(t table) error {
+func (f *Firewall) Set(t Table) error {
 	same, err := f.intact(t)
 	if err != nil {
 		return err
@@ -44,7 +45,7 @@ func (f *firewall) set(t table) error {
 
 // intact reports whether t is loaded already and nobody has touched it. It
 // counts rules and elements; it is for accidents, not against malice.
-func (f *firewall) intact(t table) (bool, error) {
+func (f *Firewall) intact(t Table) (bool, error) {
 	if len(f.loaded.chains) == 0 || !f.loaded.equal(t) {
 		return false, nil
 	}
@@ -65,8 +66,8 @@ func (f *firewall) intact(t table) (bool, error) {
 	return counted(c, nt, t) == nil, nil
 }
 
-// remove deletes our table, whoever has made it.
-func (f *firewall) remove() error {
+// Remove deletes our table, whoever has made it.
+func (f *Firewall) Remove() error {
 	if len(f.loaded.chains) == 0 {
 		return nil
 	}
@@ -79,7 +80,7 @@ func (f *firewall) remove() error {
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("removing the firewall: %w", err)
 	}
-	f.loaded = table{}
+	f.loaded = Table{}
 	return nil
 }
 
@@ -96,7 +97,7 @@ func dialNFT() (*nftables.Conn, error) {
 	return c, nil
 }
 
-func load(t table) error {
+func load(t Table) error {
 	c, err := dialNFT()
 	if err != nil {
 		return err
@@ -136,8 +137,11 @@ func load(t table) error {
 	return counted(c, nt, t)
 }
 
+// Loaded is the table in force; empty: none.
+func (f *Firewall) Loaded() Table { return f.loaded }
+
 // counted compares the number of elements that the kernel has with that wanted.
-func counted(c *nftables.Conn, nt *nftables.Table, t table) error {
+func counted(c *nftables.Conn, nt *nftables.Table, t Table) error {
 	for _, s := range t.sets {
 		ns, err := c.GetSetByName(nt, s.name)
 		if err != nil {
@@ -202,7 +206,7 @@ func (ch chain) nft(nt *nftables.Table) *nftables.Chain {
 
 // exprs is the rule in the kernel's virtual machine. Conditions are checked in
 // the order of [rule.text].
-func (r rule) exprs(t table, sets map[string]*nftables.Set) []expr.Any {
+func (r rule) exprs(t Table, sets map[string]*nftables.Set) []expr.Any {
 	var out []expr.Any
 	for _, i := range []struct {
 		key  expr.MetaKey
@@ -292,9 +296,9 @@ func cut(addrs []netip.Addr) error {
 	return nil
 }
 
-// foreignDrops names the chains of others that drop what we let pass: every
+// Foreign names the chains of others that drop what we let pass: every
 // chain at the hook has a veto.
-func foreignDrops() []string {
+func Foreign() []string {
 	c, err := dialNFT()
 	if err != nil {
 		return nil

@@ -1,19 +1,33 @@
-package netstack
+// Package fw is the cell's packet filter and NAT: one nftables table, `inet pic`.
+//
+// [Compile] writes a [Model], plain data, down as a [Table]; it is pure. A
+// [Firewall] makes a table the kernel's, in one transaction, and reads back what
+// has become of it. Other tables are never written.
+package fw
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"pic/netstack/policy"
 )
 
 // tableName is our one table, of family inet.
 const tableName = "pic"
 
-// A table is what we want of the kernel's packet filter. It is plain data:
-// [compile] makes it, String shows it in nft's own language, and the firewall
+// A Model is what the table is made of.
+type Model struct {
+	Rules     policy.Rules
+	Interface string // of the tunnel
+	WAN       string // where the internet is; empty: wherever the kernel routes it
+}
+
+// A Table is what we want of the kernel's packet filter. It is plain data:
+// [Compile] makes it, String shows it in nft's own language, and a [Firewall]
 // loads it.
-type table struct {
+type Table struct {
 	sets   []set
 	chains []chain
 }
@@ -60,19 +74,13 @@ const (
 	reject verdict = "reject with icmpx admin-prohibited"
 )
 
-// compile writes the policy down as a table. onLink are the networks that the
-// host's LAN interface is in. It is pure.
+// Compile writes the policy down as a table. It is pure.
 //
 // Traffic that does not touch the tunnel's interface passes untouched; what
 // other tables say of it, and of ours, is theirs.
-func compile(c Config, onLink []netip.Prefix) table {
-	var t table
-	lan := lanNets(c, onLink)
-	var vpn []netip.Prefix
-	for _, a := range c.Addresses {
-		vpn = append(vpn, a.Masked())
-	}
-	tun, wan := c.Interface, c.WAN
+func Compile(m Model) Table {
+	var t Table
+	tun, wan := m.Interface, m.WAN
 	if wan == "" {
 		wan = "!" + tun
 	}
@@ -85,10 +93,10 @@ func compile(c Config, onLink []netip.Prefix) table {
 		}
 		t.sets = append(
 			t.sets,
-			hosts("internet"+v, six, c.Peers, func(p Peer) bool { return p.Internet }),
-			hosts("lan"+v, six, c.Peers, func(p Peer) bool { return p.LAN }),
-			networks("lan_nets"+v, six, lan),
-			networks("vpn_nets"+v, six, vpn),
+			hosts("internet"+v, six, m.Rules.Peers, func(p policy.Peer) bool { return p.Internet }),
+			hosts("lan"+v, six, m.Rules.Peers, func(p policy.Peer) bool { return p.LAN }),
+			networks("lan_nets"+v, six, m.Rules.LAN),
+			networks("vpn_nets"+v, six, m.Rules.VPN),
 		)
 		from.rules = append(
 			from.rules,
@@ -111,7 +119,7 @@ func compile(c Config, onLink []netip.Prefix) table {
 	return t
 }
 
-func hosts(name string, six bool, peers []Peer, may func(Peer) bool) set {
+func hosts(name string, six bool, peers []policy.Peer, may func(policy.Peer) bool) set {
 	s := set{name: name, six: six}
 	for _, p := range peers {
 		if !may(p) {
@@ -123,7 +131,7 @@ func hosts(name string, six bool, peers []Peer, may func(Peer) bool) set {
 			}
 		}
 	}
-	s.elems = disjoint(s.elems)
+	s.elems = policy.Disjoint(s.elems)
 	return s
 }
 
@@ -134,19 +142,19 @@ func networks(name string, six bool, nets []netip.Prefix) set {
 			s.elems = append(s.elems, p)
 		}
 	}
-	s.elems = disjoint(s.elems)
+	s.elems = policy.Disjoint(s.elems)
 	return s
 }
 
 // set returns the set of that name; compile never refers to another.
-func (t table) set(name string) *set {
+func (t Table) set(name string) *set {
 	i := slices.IndexFunc(t.sets, func(s set) bool { return s.name == name })
 	return &t.sets[i]
 }
 
 // withdrawn lists the addresses that could reach something by old and cannot by
 // t: their open connections must end.
-func (t table) withdrawn(old table) []netip.Addr {
+func (t Table) withdrawn(old Table) []netip.Addr {
 	var out []netip.Addr
 	for _, s := range old.sets {
 		if s.nets {
@@ -162,10 +170,30 @@ func (t table) withdrawn(old table) []netip.Addr {
 	return slices.Compact(out)
 }
 
-func (t table) equal(o table) bool { return t.String() == o.String() }
+// NAT says in words what is translated on the way out.
+func (t Table) NAT() []string {
+	var out []string
+	for _, c := range t.chains {
+		for _, r := range c.rules {
+			if r.verdict != masquerade {
+				continue
+			}
+			via := r.out
+			if name, not := strings.CutPrefix(r.out, "!"); not {
+				via = "any interface but " + name
+			}
+			for _, e := range t.set(r.src).elems {
+				out = append(out, fmt.Sprintf("%s leaves by %s with the address that the cell has there", e, via))
+			}
+		}
+	}
+	return out
+}
+
+func (t Table) equal(o Table) bool { return t.String() == o.String() }
 
 // String writes the table as `nft list table` would.
-func (t table) String() string {
+func (t Table) String() string {
 	if len(t.chains) == 0 {
 		return ""
 	}
@@ -214,7 +242,7 @@ func (s set) list() string {
 	return strings.Join(words, ", ")
 }
 
-func (r rule) text(t table) string {
+func (r rule) text(t Table) string {
 	var w []string
 	for _, i := range []struct{ key, name string }{{"iifname", r.in}, {"oifname", r.out}} {
 		if i.name == "" {

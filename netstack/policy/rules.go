@@ -1,0 +1,166 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Rules are what a policy is made of: plain data.
+type Rules struct {
+	Router   bool           // the cell stands between LAN and WAN and filters there
+	Cell     []netip.Addr   // of the cell in the VPN
+	Host     []netip.Addr   // its other addresses
+	Public   []netip.Addr   // those of Host to which port forwards belong
+	VPN      []netip.Prefix // the peers' networks
+	LAN      []netip.Prefix // what counts as the LAN; no network within another
+	Services []Service      // of the cell
+	Open     []Port         // of the cell, to the internet; with Router only
+	Peers    []Peer
+	Links    []Link
+	Forwards []Forward
+	Blocked  []netip.Prefix
+}
+
+// A Service is something that the cell offers.
+type Service struct {
+	Name  string
+	Ports []Port
+}
+
+// A Port is one of TCP or UDP.
+type Port struct {
+	Proto  uint8
+	Number uint16
+}
+
+// A Peer is a device in the VPN. Its lists of names are whole: nothing comes to
+// them from groups or defaults any more. "all" alone is all, "none" alone none.
+type Peer struct {
+	Name     string
+	Addrs    []netip.Addr
+	Site     []netip.Prefix // networks behind it, which have its rights
+	Groups   []string       // that it is in
+	Internet bool
+	LAN      bool
+	Services []string // DNS is always there. All: whatever the host listens on.
+	Peers    []string // peers and groups that it may open connections to
+	Cells    []string // links
+	Exit     string   // by which its internet goes; empty: the WAN
+}
+
+// A Link is another cell; the rights are those of its people here.
+type Link struct {
+	Name     string
+	Subnets  []netip.Prefix
+	Services []string
+	LAN      bool
+	Out      bool // the internet of this cell
+}
+
+// A Forward leads ports of the public addresses to a device. One of IPv6 to an
+// address that the internet knows translates nothing: it lets in.
+type Forward struct {
+	Name        string
+	Proto       uint8
+	First, Last uint16
+	To          netip.Addr
+	ToPort      uint16 // for First
+	From        []netip.Prefix
+}
+
+// Direct reports whether f is only let in.
+func (f *Forward) Direct() bool { return f.To.Is6() && !f.To.IsPrivate() }
+
+const (
+	all = "all"
+	dns = "dns"
+)
+
+// offered are the ports of the services of these names; every reports that they
+// are all, which includes whatever else the host listens on.
+func (r *Rules) offered(list []string) (ports map[service]bool, every bool) {
+	ports = map[service]bool{}
+	for _, s := range r.Services {
+		if !slices.Contains(list, s.Name) {
+			continue
+		}
+		for _, p := range s.Ports {
+			ports[service{p.Proto, p.Number}] = true
+		}
+	}
+	return ports, slices.Contains(list, all)
+}
+
+// NoHost are the networks in which no host is reached across a router: loopback,
+// links, groups, and what is reserved.
+var NoHost = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/3"),
+	netip.MustParsePrefix("::/127"),
+	netip.MustParsePrefix("::ffff:0.0.0.0/96"),
+	netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("ff00::/8"),
+}
+
+// Private are the networks that the internet does not know (RFC 1918, RFC 4193).
+// They count as the LAN where nothing else is said of them.
+var Private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("fc00::/7"),
+}
+
+// Nowhere reports whether a is in one of [NoHost].
+func Nowhere(a netip.Addr) bool { return Within(a, NoHost) || a.Is4In6() }
+
+// Within reports whether a is in one of the networks.
+func Within(a netip.Addr, nets []netip.Prefix) bool {
+	for _, n := range nets {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// Disjoint sorts networks and leaves out those within others.
+func Disjoint(all []netip.Prefix) []netip.Prefix {
+	sorted := make([]netip.Prefix, 0, len(all))
+	for _, p := range all {
+		sorted = append(sorted, p.Masked())
+	}
+	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
+		if c := a.Addr().Compare(b.Addr()); c != 0 {
+			return c
+		}
+		return a.Bits() - b.Bits()
+	})
+	var out []netip.Prefix
+	for _, p := range sorted {
+		if n := len(out); n == 0 || !out[n-1].Overlaps(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// ranges are disjoint networks in order, for a binary search.
+type ranges []netip.Prefix
+
+func newRanges(nets []netip.Prefix) ranges { return Disjoint(nets) }
+
+func (r ranges) has(a netip.Addr) bool {
+	lo, hi := 0, len(r)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if r[mid].Addr().Compare(a) <= 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo > 0 && r[lo-1].Contains(a)
+}
