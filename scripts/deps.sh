@@ -38,6 +38,7 @@ ip iproute2
 ping iputils-ping
 conntrack conntrack
 curl curl
+nghttp nghttp2-client
 openssl openssl
 file file
 python3 python3
