@@ -32,6 +32,8 @@ nft nftables
 ip iproute2
 ping iputils-ping
 conntrack conntrack
+natpmpc natpmpc
+miniupnpd miniupnpd
 curl curl
 openssl openssl
 file file
