@@ -28,6 +28,7 @@ type Deps struct {
 	Units  Units
 
 	Network VPN
+	Router  Router
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

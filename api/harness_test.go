@@ -31,6 +31,7 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/router"
 	"pic/ntpsrv"
 	"pic/proxy"
 )
@@ -79,7 +80,7 @@ func newHousehold(t *testing.T) *household {
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
 		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
-		Units: h.units, Network: someNetwork{}, DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Units: h.units, Network: someNetwork{}, Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
 	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)

@@ -38,6 +38,7 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/router"
 	"pic/ntpsrv"
 	"pic/proxy"
 	"pic/ui"
@@ -70,6 +71,7 @@ type Cell struct {
 	people  *users.Directory
 	names   *names.Registry
 	net     *netstack.Server
+	router  *router.Server
 	pool    *listen.Pool
 	web     *web
 	diary   *diary
@@ -106,6 +108,7 @@ func Open(_ context.Context, o Options) (_ *Cell, err error) {
 	c.people = users.NewDirectory(c.db.Space("users"), c.unit("people"))
 	c.names = names.New("")
 	c.net = netstack.New(c.unit("wireguard"), c.vault.Get)
+	c.router = router.New(c.unit("router"), c.dir.at("router"))
 	c.pool = listen.NewPool(c.net)
 	c.web = newWeb(c.unit("web"), c.pool)
 	if !settled {
@@ -167,6 +170,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("storage", storage{store, c.db}, func(*config.Document) (none struct{}) { return none }),
 		service.Bind("people", c.people, users.From),
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
+		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
@@ -187,7 +191,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-		Network: c.net, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Network: c.net, Router: c.router, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)
@@ -224,8 +228,9 @@ func (c *Cell) Run(ctx context.Context) error {
 	// finish.
 	defer context.AfterFunc(ctx, h.store.Close)()
 	if c.Look != nil {
-		watch := newLookout(c.Look, h.store.Renew)
+		watch := newLookout(c.lookOut, h.store.Renew)
 		c.net.OnAddresses(watch.poke)
+		c.router.OnChange(watch.poke)
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		wg.Go(func() { watch.run(ctx, c.Env) })

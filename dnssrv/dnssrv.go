@@ -57,7 +57,8 @@
 //   - Answers of upstreams are checked by DNSSEC (see package validate) as long as
 //     the upstreams pass signatures on, or always if the document says so: AD
 //     tells who asks for it (RFC 6840 §5.7, 5.8), what is forged or broken is
-//     SERVFAIL with its reason, and CD gets it all the same.
+//     SERVFAIL with its reason, and CD gets it all the same. The keys of the root
+//     are followed (RFC 5011), and what is known of them is durable.
 //
 // It does not recurse from the root: a delegation in a zone of the document is
 // answered by referral and not followed. It takes no early data (0-RTT).

@@ -59,7 +59,7 @@ func filtering(t *testing.T, d *config.Document, rules string) *Server {
 	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.DNS.Filter.Lists = append(d.DNS.Filter.Lists, config.List{Name: "ads", URL: path})
+	d.DNS.Filter.Lists = append(d.DNS.Filter.Lists, config.List{Name: "ads", URL: path, Rewrite: true})
 	return serving(t, conf(d), Options{Dir: t.TempDir()})
 }
 

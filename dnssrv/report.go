@@ -142,13 +142,14 @@ func (s *Server) Facts() []service.Fact {
 		{Name: "names in lists", Value: fmt.Sprint(s.BlockedNames())},
 		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
 		s.trust.fact(),
+		s.trust.root.fact(),
 		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
 	}
 }
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems(), s.trust.problems())
+	return slices.Concat(s.upstreamProblems(), s.loopProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems(), s.trust.problems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {
@@ -163,7 +164,7 @@ func (s *Server) upstreamProblems() []service.Problem {
 		return []service.Problem{{
 			Code:     "dns/no-upstreams",
 			Title:    "Names outside the household cannot be resolved",
-			Text:     "No upstream resolver is set, and the host's resolv.conf names none but this cell.",
+			Text:     "No upstream resolver other than this cell is set, and the host's resolv.conf names none.",
 			Fix:      "Set dns.upstreams to the address of your router or of a public resolver, such as 9.9.9.9.",
 			Severity: service.Failure,
 			Since:    t.made,

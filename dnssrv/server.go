@@ -103,7 +103,7 @@ func New(o Options) *Server {
 	s.rate, s.answers = newLimiter(), newLimiter()
 	s.diary = newQueries(o)
 	s.forward.dial = o.Dial
-	s.trust = newTrust(s.forward, s.Flush)
+	s.trust = newTrust(s.forward, o, s.Flush)
 	s.waiting.by = map[addr]*standing{}
 	s.conns, s.secure = newConns(), newConns()
 	s.talks.over = map[*quic.Conn]net.PacketConn{}

@@ -147,6 +147,7 @@ type List struct {
 	URL      string `json:"url"`                // https://…, http://… or the path of a file
 	Allow    bool   `json:"allow,omitempty"`    // its names are let through
 	Disabled bool   `json:"disabled,omitempty"` // kept, not used
+	Rewrite  bool   `json:"rewrite,omitempty"`  // its rules may lead names to other names and addresses
 }
 
 // A Rewrite answers for a name with something else.

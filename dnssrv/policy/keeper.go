@@ -65,6 +65,11 @@ func (e *Engine) Status() []ListStatus {
 			st.Stats, st.Bytes, st.Next, st.Since = h.stats, h.copy.size, h.next, h.since
 			st.Updated, st.Checked = h.copy.Changed, h.copy.checked
 			st.Samples = slices.Clone(h.stats.Samples)
+			if n := st.Leading; n > 0 && !l.Rewrite {
+				st.Rules, st.Skipped = st.Rules-n, st.Skipped+n
+				st.Samples = append([]string{fmt.Sprintf(
+					"%d rules send names to other names or addresses, which this list may not; set its rewrite in dns.filter.lists if you trust it with that", n)}, st.Samples...)
+			}
 			if !st.Checked.IsZero() {
 				st.Age = max(0, now.Sub(st.Checked))
 			}

@@ -757,6 +757,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/router": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The line to the provider, and the LAN, of a cell that is the router */
+        get: operations["router-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/routing": {
         parameters: {
             query?: never;
@@ -1355,6 +1372,7 @@ export interface components {
             allow?: boolean;
             disabled?: boolean;
             name: string;
+            rewrite?: boolean;
             url: string;
         };
         ConfigMail: {
@@ -1908,6 +1926,16 @@ export interface components {
              */
             updates: number;
         };
+        Delegated: {
+            /**
+             * Format: date-time
+             * @description Until when devices use it for what is new
+             */
+            preferred: string;
+            prefix: string;
+            /** Format: date-time */
+            until: string;
+        };
         Diff: {
             diff: components["schemas"]["Difference"][];
             /** Format: int64 */
@@ -2386,6 +2414,43 @@ export interface components {
             since?: string;
             upstream: string;
         };
+        Router: {
+            enabled: boolean;
+            lan?: components["schemas"]["RouterLAN"];
+            /** @description Left out where the line is not shaped */
+            shaping?: components["schemas"]["Shaping"];
+            wan?: components["schemas"]["RouterWAN"];
+        };
+        RouterLAN: {
+            /** @description The cell's */
+            addresses: string[];
+            /** @description The cards that together are the LAN */
+            bridge: string[];
+            interface: string;
+        };
+        RouterWAN: {
+            address?: string;
+            addresses6: string[];
+            /** @description The provider's; asked where dns.upstreams is left open */
+            dns: string[];
+            /** Format: ip */
+            gateway?: string;
+            /** Format: ip */
+            gateway6?: string;
+            interface: string;
+            lease?: components["schemas"]["WANLease"];
+            lease6?: components["schemas"]["WANLease"];
+            /** @enum {string} */
+            method: "dhcp" | "static";
+            /** @description The cable carries */
+            plugged: boolean;
+            /** @description Of which the LAN has the first /64 each */
+            prefixes: components["schemas"]["Delegated"][];
+            /** @description Of the DHCP client: init, selecting, requesting, checking, bound, renewing, rebinding or rebooting */
+            state?: string;
+            /** @description Of the DHCPv6 client: idle, soliciting, requesting, bound, renewing or rebinding */
+            state6?: string;
+        };
         Routing: {
             /** @description In words, what is translated on the way out */
             nat: string[];
@@ -2428,6 +2493,22 @@ export interface components {
             needed: boolean;
             /** @description Only where it is needed */
             suggestion?: components["schemas"]["Suggestion"];
+        };
+        Shaping: {
+            /**
+             * Format: int64
+             * @description kbit/s; 0: not shaped
+             */
+            down: number;
+            /** @enum {string} */
+            queue: "cake" | "fq_codel" | "fifo";
+            /**
+             * Format: int64
+             * @description kbit/s; 0: not shaped
+             */
+            up: number;
+            /** @description Where what comes in is shaped: ifb, or lan where the kernel has no IFB */
+            where?: string;
         };
         SignIn: {
             /** @description What the browser says it is */
@@ -2613,6 +2694,23 @@ export interface components {
             root?: components["schemas"]["Root"];
             /** @description What the vault keeps, never the secrets themselves */
             secrets: components["schemas"]["Secret"][];
+        };
+        WANLease: {
+            /** Format: date-time */
+            got: string;
+            /**
+             * Format: date-time
+             * @description When any server is
+             */
+            rebind: string;
+            /**
+             * Format: date-time
+             * @description When its server is asked for more time
+             */
+            renew: string;
+            server?: string;
+            /** Format: date-time */
+            until: string;
         };
         WireGuard: {
             /**
@@ -4262,6 +4360,35 @@ export interface operations {
                 };
                 content: {
                     "image/svg+xml": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "router-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Router"];
                 };
             };
             /** @description A problem (RFC 9457) */
