@@ -6,6 +6,9 @@ import (
 	"net/netip"
 )
 
+// Port is where gateways are asked, over UDP.
+const Port = 5351
+
 // Versions of the protocol: NAT-PMP (RFC 6886) is 0, PCP (RFC 6887) is 2.
 const (
 	versionPMP = 0
@@ -13,7 +16,7 @@ const (
 
 	// servicePort is where gateways are asked; announcePort is where they tell of
 	// themselves.
-	servicePort  = 5351
+	servicePort  = Port
 	announcePort = 5350
 
 	response = 0x80 // in the operation of answers
