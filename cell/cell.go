@@ -38,6 +38,7 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/peerbook"
 	"pic/netstack/router"
 	"pic/ntpsrv"
 	"pic/proxy"
@@ -153,6 +154,7 @@ func (c *Cell) build() (*house, error) {
 		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
 		cert      = authority.GetCertificate
 		near      = new(neighbours)
+		book      = peerbook.New(c.bookOptions())
 		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
@@ -172,6 +174,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
 		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
+		service.Bind("peers", book, peerbook.From),
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
@@ -191,7 +194,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-		Network: c.net, Router: c.router, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Network: c.net, Book: book, Router: c.router, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)
@@ -227,12 +230,13 @@ func (c *Cell) Run(ctx context.Context) error {
 	// From the moment that the cell is to stop, nothing is begun that it could not
 	// finish.
 	defer context.AfterFunc(ctx, h.store.Close)()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { watchEnds(ctx, h.store) })
 	if c.Look != nil {
 		watch := newLookout(c.lookOut, h.store.Renew)
 		c.net.OnAddresses(watch.poke)
 		c.router.OnChange(watch.poke)
-		var wg sync.WaitGroup
-		defer wg.Wait()
 		wg.Go(func() { watch.run(ctx, c.Env) })
 	}
 

@@ -268,6 +268,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Flush forgets all answers of upstream resolvers.
 func (s *Server) Flush() {
 	s.forward.flush()
+	s.forward.forget()
 	s.trust.flush()
 	s.hot.Store(nil)
 	s.log.Info("cache flushed")
