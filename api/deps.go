@@ -31,6 +31,7 @@ type Deps struct {
 	Network VPN
 	Book    *peerbook.Book
 	Router  Router
+	Edge    Edge
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP
