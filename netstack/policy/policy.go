@@ -15,6 +15,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 )
 
@@ -132,6 +133,9 @@ func New(r Rules) *Policy {
 	p.blocked = newRanges(r.Blocked)
 	return p
 }
+
+// Same reports whether two policies are of the same rules.
+func (p *Policy) Same(o *Policy) bool { return reflect.DeepEqual(p.rules, o.rules) }
 
 // Rules returns what the policy was made of. They must not be changed.
 func (p *Policy) Rules() Rules { return p.rules }
