@@ -31,8 +31,8 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
-	"pic/netstack/peerbook"
 	"pic/netstack/edge"
+	"pic/netstack/peerbook"
 	"pic/netstack/router"
 	"pic/ntpsrv"
 	"pic/proxy"
@@ -132,7 +132,7 @@ func (u *someUnits) Restart(_ context.Context, name string) error {
 
 type someNetwork struct{}
 
-func (someNetwork) Addresses() []netip.Addr { return nil }
+func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
 
