@@ -244,11 +244,11 @@ func TestFetchesAreBounded(t *testing.T) {
 // signatures, whoever asks.
 func TestSignaturesAreCheckedByFew(t *testing.T) {
 	l := newLab(t)
-	if cap(l.slots) < 1 {
+	if cap(l.desk.places) < 1 {
 		t.Fatal("nobody can check")
 	}
-	for range cap(l.slots) {
-		l.slots <- struct{}{}
+	for range cap(l.desk.places) {
+		l.desk.places <- struct{}{}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -260,8 +260,8 @@ func TestSignaturesAreCheckedByFew(t *testing.T) {
 	if _, f := j.hash(&evidence{salt: "x", rest: 50}, root); f == nil || !f.brief {
 		t.Errorf("with all slots taken, a hash is made all the same: %v", f)
 	}
-	for range cap(l.slots) {
-		<-l.slots
+	for range cap(l.desk.places) {
+		<-l.desk.places
 	}
 	if r, _ := l.look(t, "www.zone.test.", dns.TypeA); r.State != Secure {
 		t.Errorf("afterwards: %+v", r)

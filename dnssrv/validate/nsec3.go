@@ -77,17 +77,23 @@ func (j *job) hash(e *evidence, n name) (string, *fault) {
 		return "", f
 	}
 	defer j.leave()
+	var sum [sha1.Size]byte
+	j.v.desk.do(func() { sum = e.sum(n) })
+	if j.hashed == nil {
+		j.hashed = map[string]string{}
+	}
+	j.hashed[id] = string(sum[:])
+	return string(sum[:]), nil
+}
+
+func (e *evidence) sum(n name) [sha1.Size]byte {
 	sum := sha1.Sum([]byte(string(n) + e.salt))
 	buf := make([]byte, sha1.Size+len(e.salt))
 	for range e.rest {
 		copy(buf[copy(buf, sum[:]):], e.salt)
 		sum = sha1.Sum(buf)
 	}
-	if j.hashed == nil {
-		j.hashed = map[string]string{}
-	}
-	j.hashed[id] = string(sum[:])
-	return string(sum[:]), nil
+	return sum
 }
 
 func (e *evidence) matching(hash string) *link {

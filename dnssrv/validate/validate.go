@@ -101,7 +101,7 @@ type Validator struct {
 	unsigned map[name]bool
 	credible time.Time
 	cuts     *cuts
-	slots    chan struct{} // one is taken while a signature is checked, or a hash made
+	desk     *desk // where signatures are checked and hashes made
 
 	checks, fetches, hashes atomic.Uint64
 	states                  [4]atomic.Uint64
@@ -112,7 +112,7 @@ type Validator struct {
 func New(anchors []*dns.DS, fetch Fetch, o Options) *Validator {
 	v := &Validator{
 		fetch: fetch, now: o.Now, anchors: map[name][]*dns.DS{}, unsigned: map[name]bool{}, credible: o.Credible,
-		cuts: newCuts(), slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		cuts: newCuts(), desk: newDesk(max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if v.now == nil {
 		v.now = time.Now
