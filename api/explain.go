@@ -87,6 +87,9 @@ func (e *explaining) run(ctx context.Context) error {
 		}
 	}
 	pol := e.api.Network.Policy()
+	if pol == nil {
+		return fail(http.StatusConflict, "refused", "no policy is in force yet; see the problems of wireguard on the page Services")
+	}
 	v := pol.Decide(flow)
 	e.say("policy", v.Allow, "%s", v.Why)
 	e.firewall(v)

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	cacheBytes   = 32 << 20 // of all entries together, their overhead included
+	cacheBytes   = 32 << 20 // of all entries together at most, their overhead included
 	cacheEntries = 200_000
 	cacheOne     = 32 << 10 // a longer answer is not worth the room of others
 	cacheShards  = 16
@@ -50,7 +50,7 @@ type answer struct {
 	bogus   bool          // there was one that must not be believed
 	unasked bool          // because nobody was reached
 	secure  bool          // checked by its signatures
-	from    *remote       // who said it
+	from    string        // who said it
 	aliases []name        // where CNAMEs lead
 	further name          // the last of aliases, where others are to be asked about it
 }

@@ -142,6 +142,8 @@ func (t *trust) judges(ctx context.Context, g *group) bool {
 		return false
 	case g.domain != root || *t.mode.Load() != config.ValidateAuto:
 		return true // somebody said so
+	case g.iter != nil:
+		return true // nobody is between the zones and us
 	}
 	if t.passing.Load() == nil {
 		if p := t.probe(soonest); p != nil {
@@ -168,6 +170,9 @@ func (t *trust) checks() bool {
 	case config.ValidateOn:
 		return true
 	case config.ValidateAuto:
+		if t.forward.routing.Load().root.iter != nil {
+			return true
+		}
 		p := t.passing.Load()
 		return p != nil && p.ok
 	}
@@ -192,7 +197,7 @@ func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 
 // watch sees again now and then whether the upstreams pass signatures on.
 func (t *trust) watch(ctx context.Context) {
-	if !t.on() {
+	if !t.on() || t.forward.routing.Load().root.iter != nil {
 		return
 	}
 	if t.checks() {

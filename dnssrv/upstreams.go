@@ -14,10 +14,15 @@ import (
 
 // upstreams reads who is asked about the names that the cell does not know.
 func (b *builder) upstreams(c Config) {
-	b.routes = []route{{
-		domain: root, validate: c.DNS.Validate != config.ValidateOff,
-		upstreams: b.resolvers(c, "dns.upstreams", c.Upstreams),
-	}}
+	b.routes = []route{{domain: root, validate: c.DNS.Validate != config.ValidateOff}}
+	if first := &b.routes[0]; c.DNS.Resolver == config.ResolveRecurse {
+		first.recurse = true
+		for _, a := range b.resolvers(c, "dns.roots", c.DNS.Roots) {
+			first.roots = append(first.roots, a.IP)
+		}
+	} else {
+		first.upstreams = b.resolvers(c, "dns.upstreams", c.Upstreams)
+	}
 	for i, f := range c.DNS.Forwards {
 		path := fmt.Sprintf("dns.forwards.%d", i)
 		n, err := parseName(f.Name)
