@@ -169,11 +169,14 @@ export function connect(qc: QueryClient): () => void {
 			),
 		)
 		on<LivePeer[]>("peers", (news) => {
-			qc.setQueryData<Peer[]>(["peers"], (old) => applyLive(old, news))
-			qc.setQueryData<WireGuard>(
-				["wireguard"],
-				(old) => old && { ...old, peers: applyLive(old.peers, news) ?? [] },
-			)
+			// What is stale stays so: news of some devices do not say who is there.
+			const renew = <T>(key: string, fn: (old: T) => T) => {
+				const s = qc.getQueryState<T>([key])
+				if (s?.data === undefined || s.isInvalidated) return
+				qc.setQueryData<T>([key], fn(s.data), { updatedAt: s.dataUpdatedAt })
+			}
+			renew<Peer[]>("peers", (old) => applyLive(old, news) ?? old)
+			renew<WireGuard>("wireguard", (old) => ({ ...old, peers: applyLive(old.peers, news) ?? [] }))
 		})
 		on<Line>("log", (l) => {
 			for (const [key, lines] of qc.getQueriesData<Line[]>({ queryKey: ["logs"] })) {
