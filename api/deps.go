@@ -32,6 +32,7 @@ type Deps struct {
 	Book    *peerbook.Book
 	Router  Router
 	Traffic Traffic
+	Edge    Edge
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP
