@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pic/core/config"
+	"pic/netstack/wgdev"
 )
 
 // A PeerKeys is what a peer's configuration holds besides the document.
@@ -62,7 +63,7 @@ func PeerConfig(d *config.Document, name, endpoint string, keys PeerKeys) (strin
 	}
 	fmt.Fprintf(&b, "Address = %s\n", list(addrs))
 	fmt.Fprintf(&b, "DNS = %s\n", four)
-	if w.MTU != 0 && w.MTU != wireguardMTU {
+	if w.MTU != 0 && w.MTU != wgdev.PathMTU(0) {
 		fmt.Fprintf(&b, "MTU = %d\n", w.MTU)
 	}
 	fmt.Fprintf(&b, "\n[Peer]\nPublicKey = %s\n", w.PublicKey)

@@ -39,6 +39,7 @@ import (
 
 	"pic/core/config"
 	"pic/netstack/fw"
+	"pic/netstack/wgdev"
 )
 
 // A Server is the cell's VPN and its policy. Use [New]. It implements
@@ -56,7 +57,7 @@ type Server struct {
 	conf     Config // in force
 	firewall fw.Firewall
 	routing  routing
-	heard    map[key]wgPeer // peers of a tunnel that another is to replace
+	heard    map[key]wgdev.PeerState // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
@@ -132,7 +133,7 @@ func (s *Server) possible(c Config) Mode {
 		return Off
 	case c.Mode == TUN:
 		s.trouble.clear(codeNoKey)
-		if err := canTUN(); err != nil {
+		if err := wgdev.CanTUN(); err != nil {
 			s.trouble.set(noTUN(err))
 			s.trouble.clear(codeForeignDrop, codeNoSocket, codeForwarding)
 			return Off
@@ -168,7 +169,7 @@ func (s *Server) guard(c Config) error {
 }
 
 // tunnelTo opens, alters or closes the tunnel.
-func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
+func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 	old := s.tunnel.Load()
 	if old != nil && (!old.alive() || !old.fits(ground, c)) {
 		// Two devices cannot share a port, so the old one goes first; change
@@ -177,8 +178,8 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		if err := old.precedes(ground, c); err != nil {
 			return err
 		}
-		if d, err := old.state(); err == nil {
-			s.heard = d.peers
+		if d, err := old.dev.State(); err == nil {
+			s.heard = d.Peers
 		}
 		s.closeTunnel(old)
 		old = nil
@@ -194,7 +195,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		return err
 	}
 	s.tunnel.Store(t)
-	t.call(s.heard)
+	t.dev.Nudge(s.heard)
 	s.heard = nil
 	if t.stack != nil {
 		s.ports.attach(t.stack, now)
