@@ -72,6 +72,7 @@ func (a *API) routes() {
 	a.credentialRoutes()
 	a.peerRoutes()
 	a.networkRoutes()
+	a.routerRoutes()
 	a.dnsRoutes()
 	a.groupwareRoutes()
 	a.vaultRoutes()

@@ -11,6 +11,7 @@ import (
 	"pic/core/service"
 	"pic/core/users"
 	"pic/core/vault"
+	"pic/netstack/peerbook"
 )
 
 // Deps is what the API translates. Fields are required but where they say
@@ -28,6 +29,8 @@ type Deps struct {
 	Units  Units
 
 	Network VPN
+	Book    *peerbook.Book
+	Router  Router
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

@@ -55,7 +55,7 @@ func (a *API) dnsRoutes() {
 func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 	doc, s := a.Store.Resolved(), a.DNS.Stats()
 	out := wire.DNS{
-		Enabled: config.On(doc.DNS.Enabled), Zone: doc.Cell.Domain, Zones: []string{}, Upstreams: []wire.Upstream{},
+		Enabled: config.On(doc.DNS.Enabled), Resolver: string(doc.DNS.Resolver), Zone: doc.Cell.Domain, Zones: []string{}, Upstreams: []wire.Upstream{},
 		Stats: map[string]uint64{
 			"udp": s.UDP, "tcp": s.TCP, "tls": s.TLS, "https": s.HTTPS, "quic": s.QUIC,
 			"local": s.Local, "cached": s.Cached, "forwarded": s.Forwarded, "stale": s.Stale,
@@ -64,6 +64,9 @@ func (a *API) dns(context.Context, *struct{}) (*body[wire.DNS], error) {
 		Validating:   s.Validating,
 		CacheEntries: s.CacheEntries, CacheBytes: s.CacheBytes,
 		Filtering: config.On(doc.DNS.Enabled) && config.On(doc.DNS.Filter.Enabled), PausedUntil: a.DNS.Paused()[""],
+	}
+	if r := s.Recursion; r != nil {
+		out.Recursion = &wire.Recursion{Sent: r.Sent, Failed: r.Failed, Delegations: r.Delegations, Servers: r.Servers, Silent: r.Silent}
 	}
 	for g, until := range a.DNS.Paused() {
 		if g == "" {

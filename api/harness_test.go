@@ -31,6 +31,8 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/peerbook"
+	"pic/netstack/router"
 	"pic/ntpsrv"
 	"pic/proxy"
 )
@@ -44,6 +46,7 @@ type household struct {
 	api    *API
 	server *httptest.Server
 	units  *someUnits
+	book   *peerbook.Book
 }
 
 const password = "correct horse battery"
@@ -73,16 +76,22 @@ func newHousehold(t *testing.T) *household {
 	t.Cleanup(func() { db.Close() })
 	sealed, err := vault.Open(filepath.Join(h.dir, "vault"))
 	must(t, err)
+	events := event.NewLog(100)
+	h.book = peerbook.New(peerbook.Options{
+		Log: log, Space: db.Space("peers"), Events: events,
+		Look: func() []peerbook.Seen { return nil },
+		Take: func(context.Context, string, string) error { return nil },
+	})
 	people := users.NewDirectory(db.Space("users"), log)
 	lines := event.NewLines(100)
 	h.deps = Deps{
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
-		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
-		Units: h.units, Network: someNetwork{}, DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Store: store, Users: people, Vault: sealed, Events: events, Lines: lines,
+		Units: h.units, Network: someNetwork{}, Book: h.book, Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
-	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)
+	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), service.Bind("peers", h.book, peerbook.From), h.units)
 	h.api = New(h.deps)
 	h.server = httptest.NewServer(h.api.Handler())
 	t.Cleanup(h.server.Close)

@@ -38,6 +38,8 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/peerbook"
+	"pic/netstack/router"
 	"pic/ntpsrv"
 	"pic/proxy"
 	"pic/ui"
@@ -70,6 +72,7 @@ type Cell struct {
 	people  *users.Directory
 	names   *names.Registry
 	net     *netstack.Server
+	router  *router.Server
 	pool    *listen.Pool
 	web     *web
 	diary   *diary
@@ -106,6 +109,7 @@ func Open(_ context.Context, o Options) (_ *Cell, err error) {
 	c.people = users.NewDirectory(c.db.Space("users"), c.unit("people"))
 	c.names = names.New("")
 	c.net = netstack.New(c.unit("wireguard"), c.vault.Get)
+	c.router = router.New(c.unit("router"), c.dir.at("router"))
 	c.pool = listen.NewPool(c.net)
 	c.web = newWeb(c.unit("web"), c.pool)
 	if !settled {
@@ -150,6 +154,7 @@ func (c *Cell) build() (*house, error) {
 		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
 		cert      = authority.GetCertificate
 		near      = new(neighbours)
+		book      = peerbook.New(c.bookOptions())
 		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
@@ -167,7 +172,9 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("storage", storage{store, c.db}, func(*config.Document) (none struct{}) { return none }),
 		service.Bind("people", c.people, users.From),
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
+		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
+		service.Bind("peers", book, peerbook.From),
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
@@ -187,7 +194,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-		Network: c.net, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Network: c.net, Book: book, Router: c.router, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)
@@ -223,11 +230,13 @@ func (c *Cell) Run(ctx context.Context) error {
 	// From the moment that the cell is to stop, nothing is begun that it could not
 	// finish.
 	defer context.AfterFunc(ctx, h.store.Close)()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { watchEnds(ctx, h.store) })
 	if c.Look != nil {
-		watch := newLookout(c.Look, h.store.Renew)
+		watch := newLookout(c.lookOut, h.store.Renew)
 		c.net.OnAddresses(watch.poke)
-		var wg sync.WaitGroup
-		defer wg.Wait()
+		c.router.OnChange(watch.poke)
 		wg.Go(func() { watch.run(ctx, c.Env) })
 	}
 

@@ -67,7 +67,22 @@ func (c *Cell) login(scope users.Scope) func(ctx context.Context, login, secret 
 }
 
 // silent are the parts that no page lists unless something is wrong with them.
-var silent = []string{"mode", "storage", "people", "names"}
+var silent = []string{"mode", "storage", "people", "names", "peers"}
+
+// lookOut is what the host is like, and what the router knows of its provider.
+func (c *Cell) lookOut() config.Env {
+	env := c.Look()
+	if own := c.router.Resolvers(); len(own) > 0 {
+		env.Resolvers = nil
+		for _, a := range own {
+			env.Resolvers = append(env.Resolvers, netip.AddrPortFrom(a, 53))
+		}
+	}
+	for _, p := range c.router.Prefixes() {
+		env.Inside = append(env.Inside, p.Net)
+	}
+	return env
+}
 
 // units is what the API sees of the group: the services, without the parts that
 // only keep others in step.

@@ -1,19 +1,17 @@
 package dhcpsrv
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/mdlayher/packet"
-	"golang.org/x/sys/unix"
+
+	"pic/internal/ether"
 )
 
-type hardware [6]byte
-
-var everyone = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+type hardware = [6]byte
 
 // probeWait is how long a probe waits for an answer, twice.
 const probeWait = 150 * time.Millisecond
@@ -56,21 +54,9 @@ func (l *link) unask(a netip.Addr, heard chan hardware) {
 	l.asks[a] = left
 }
 
-// askARP sends an ARP probe: a request with no sender address (RFC 5227 §2.1.1).
+// askARP sends an ARP probe (RFC 5227 §2.1.1).
 func (l *link) askARP(a netip.Addr) error {
-	f := make([]byte, 60) // the least that Ethernet carries
-	be := binary.BigEndian
-	copy(f, everyone)
-	copy(f[6:], l.card.HardwareAddr)
-	be.PutUint16(f[12:], unix.ETH_P_ARP)
-	be.PutUint16(f[14:], 1) // Ethernet
-	be.PutUint16(f[16:], unix.ETH_P_IP)
-	f[18], f[19] = 6, 4
-	be.PutUint16(f[20:], 1) // request
-	copy(f[22:], l.card.HardwareAddr)
-	target := a.As4()
-	copy(f[38:], target[:])
-	_, err := l.arp.WriteTo(f, &packet.Addr{HardwareAddr: everyone})
+	_, err := l.arp.WriteTo(ether.ARPProbe(l.card.HardwareAddr, a), &packet.Addr{HardwareAddr: ether.Everyone()})
 	return err
 }
 
@@ -85,7 +71,7 @@ func (l *link) listenARP() {
 			}
 			continue // such as: the network is down; each is told once
 		}
-		sender, who, ok := arpSender(buf[:n])
+		sender, who, ok := ether.ARPSender(buf[:n])
 		if !ok {
 			continue
 		}
@@ -98,14 +84,4 @@ func (l *link) listenARP() {
 		}
 		l.mu.Unlock()
 	}
-}
-
-// arpSender is who sent an ARP frame, and the IPv4 address that they have.
-func arpSender(f []byte) (netip.Addr, hardware, bool) {
-	be := binary.BigEndian
-	if len(f) < 42 || be.Uint16(f[12:]) != unix.ETH_P_ARP || be.Uint16(f[16:]) != unix.ETH_P_IP || f[18] != 6 || f[19] != 4 {
-		return netip.Addr{}, hardware{}, false
-	}
-	a := netip.AddrFrom4([4]byte(f[28:32]))
-	return a, hardware(f[22:28]), !a.IsUnspecified()
 }

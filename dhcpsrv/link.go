@@ -13,6 +13,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
+
+	"pic/internal/ether"
 )
 
 const clientPort = 68
@@ -172,7 +174,7 @@ func (l *link) send(m *message, r *dhcpv4.DHCPv4) error {
 	case m.ciaddr.IsValid() && !nak:
 		return l.udp(netip.AddrPortFrom(m.ciaddr, clientPort), b)
 	case nak || m.IsBroadcast() || !addr(r.YourIPAddr).IsValid():
-		return l.ether(everyone, netip.AddrFrom4([4]byte{255, 255, 255, 255}), b)
+		return l.ether(ether.Everyone(), netip.AddrFrom4([4]byte{255, 255, 255, 255}), b)
 	}
 	return l.ether(m.ClientHWAddr, addr(r.YourIPAddr), b)
 }
@@ -180,7 +182,7 @@ func (l *link) send(m *message, r *dhcpv4.DHCPv4) error {
 // ether sends a UDP datagram to a device that cannot be asked for its hardware
 // address, since it has no IP address yet.
 func (l *link) ether(to net.HardwareAddr, ip netip.Addr, payload []byte) error {
-	frame := datagram(l.card.HardwareAddr, to, l.server, ip, l.port, clientPort, payload)
+	frame := ether.Datagram(l.card.HardwareAddr, to, netip.AddrPortFrom(l.server, l.port), netip.AddrPortFrom(ip, clientPort), payload)
 	_, err := l.raw.WriteTo(frame, &packet.Addr{HardwareAddr: to})
 	return err
 }

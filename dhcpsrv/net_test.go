@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pic/core/names"
+	"pic/internal/ether"
 	"pic/internal/nettest"
 )
 
@@ -318,7 +319,7 @@ func TestAnswersGoToTheHardwareAddress(t *testing.T) {
 		cut  bool
 	}{
 		"unicast":        {(*dhcpv4.DHCPv4).SetUnicast, d.mac, "", false},
-		"broadcast":      {(*dhcpv4.DHCPv4).SetBroadcast, everyone, "255.255.255.255", false},
+		"broadcast":      {(*dhcpv4.DHCPv4).SetBroadcast, ether.Everyone(), "255.255.255.255", false},
 		"without an end": {(*dhcpv4.DHCPv4).SetUnicast, d.mac, "", true},
 	} {
 		m, err := dhcpv4.NewDiscovery(d.mac)

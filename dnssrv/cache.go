@@ -50,7 +50,7 @@ type answer struct {
 	bogus   bool          // there was one that must not be believed
 	unasked bool          // because nobody was reached
 	secure  bool          // checked by its signatures
-	from    *remote       // who said it
+	from    string        // who said it
 	aliases []name        // where CNAMEs lead
 	further name          // the last of aliases, where others are to be asked about it
 }

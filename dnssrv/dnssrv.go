@@ -1,5 +1,5 @@
 // Package dnssrv is the household's name server: it answers for the cell's own
-// names and finds all others out from upstream resolvers.
+// names and finds all others out from upstream resolvers, or from the root on.
 //
 // It promises:
 //
@@ -29,6 +29,9 @@
 //     their TTL, renewed before its end while wanted, and told after it while
 //     nobody answers (RFC 8767); failures for a while (RFC 9520). What no upstream
 //     answers is SERVFAIL with a reason (RFC 8914) within two seconds.
+//   - Where the document says so, they are found out from the root on instead, at
+//     a bounded cost: see package iterate. A failure takes up to 4.5 seconds then,
+//     and what is over is told after 1.7.
 //   - Names of strangers lead to no private address. Hosts with IPv6 only are
 //     given addresses within the prefix of a NAT64 (RFC 6147, RFC 7050).
 //   - Special names never leave the house: RFC 6761, 6762, 7686, 8375, 8880, 9462,
@@ -57,10 +60,11 @@
 //   - Answers of upstreams are checked by DNSSEC (see package validate) as long as
 //     the upstreams pass signatures on, or always if the document says so: AD
 //     tells who asks for it (RFC 6840 §5.7, 5.8), what is forged or broken is
-//     SERVFAIL with its reason, and CD gets it all the same.
+//     SERVFAIL with its reason, and CD gets it all the same. The keys of the root
+//     are followed (RFC 5011), and what is known of them is durable.
 //
-// It does not recurse from the root: a delegation in a zone of the document is
-// answered by referral and not followed. It takes no early data (0-RTT).
+// A delegation in a zone of the document is answered by referral and not followed.
+// It takes no early data (0-RTT).
 package dnssrv
 
 import (

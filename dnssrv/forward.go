@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"pic/dnssrv/iterate"
 	"pic/dnssrv/upstream"
 )
 
@@ -79,6 +80,9 @@ func (f *forwarder) follow(routes []route, c care) {
 		if g == nil || anew || !g.same(r) {
 			f.ids++
 			g = &group{route: r, id: f.ids, ups: f.remotes(old, r)}
+			if r.recurse {
+				g.iter = iterator(r, c)
+			}
 		}
 		for _, u := range g.ups {
 			used[u] = true
@@ -93,10 +97,13 @@ func (f *forwarder) follow(routes []route, c care) {
 			continue
 		}
 		f.flush() // rare, and simpler than to pick
+		if g.iter != nil {
+			f.retire(g.iter.Close)
+		}
 		for _, u := range g.ups {
 			if !used[u] {
 				used[u] = true
-				f.retire(u)
+				f.retire(u.via.Close)
 			}
 		}
 	}
@@ -129,14 +136,14 @@ func (f *forwarder) remotes(old *routing, r route) []*remote {
 	return ups
 }
 
-// retire closes what is connected to u once nobody can be waiting for it.
-func (f *forwarder) retire(u *remote) {
+// retire closes what is connected once nobody can be waiting for it.
+func (f *forwarder) retire(closing func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	run := f.running
 	f.wg.Go(func() {
-		sleep(run, patience)
-		u.via.Close()
+		sleep(run, endurance)
+		closing()
 	})
 }
 
@@ -170,6 +177,9 @@ func (f *forwarder) close() {
 	for _, g := range r.by {
 		for _, u := range g.ups {
 			u.via.Close()
+		}
+		if g.iter != nil {
+			g.iter.Close()
 		}
 	}
 }
@@ -216,10 +226,7 @@ func (f *forwarder) prefetch(q question) {
 }
 
 func (a *answer) reply(age time.Duration) reply {
-	r := reply{rcode: a.rcode, age: age, tail: a.aged(age), counts: a.counts, ede: a.ede, secure: a.secure, aliases: a.aliases}
-	if a.from != nil {
-		r.upstream = a.from.label
-	}
+	r := reply{rcode: a.rcode, age: age, tail: a.aged(age), counts: a.counts, ede: a.ede, secure: a.secure, aliases: a.aliases, upstream: a.from}
 	return r
 }
 
@@ -234,18 +241,26 @@ func (f *forwarder) renew(q question) {
 	f.flights[q] = fl
 	run := f.running
 	f.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(run, patience)
+		ctx, cancel := context.WithTimeout(run, endurance)
 		defer cancel()
-		f.fly(ctx, q, fl)
+		f.fly(iterate.Budget(ctx), q, fl)
 	})
 }
 
 // resolve asks the upstreams, or joins who is asking them already. It always
 // has an answer by the time that patience is over; run ends all questions.
 func (f *forwarder) resolve(run context.Context, q question) reply {
+	if f.routing.Load().group(q).iter != nil {
+		return f.endure(run, q)
+	}
 	ctx, cancel := context.WithTimeout(run, patience)
 	defer cancel()
 	a, age := f.through(ctx, q)
+	return f.told(a, age)
+}
+
+// told is a as clients are told.
+func (f *forwarder) told(a *answer, age time.Duration) reply {
 	r := a.reply(age)
 	if a.ede == edeStale || a.ede == edeStaleNX {
 		f.staled.Add(1)

@@ -1,12 +1,14 @@
 package dnssrv
 
 import (
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"pic/dnssrv/iterate"
 	"pic/dnssrv/upstream"
 )
 
@@ -17,6 +19,8 @@ type route struct {
 	tunnel    bool // through the VPN alone
 	validate  bool // by DNSSEC
 	own       bool // a domain of the document: private addresses are expected there
+	recurse   bool // from the root on, without upstreams
+	roots     []netip.AddrPort
 }
 
 // A group is a set of upstreams that are asked about the names of a domain, and
@@ -25,6 +29,8 @@ type group struct {
 	route
 	id  uint32
 	ups []*remote
+	// iter finds out the answers where the route says so; nil: ups are asked.
+	iter *iterate.Resolver
 
 	revived atomic.Int64 // when one that had failed answered again, in Unix nanoseconds
 }
@@ -81,5 +87,6 @@ func (g *group) up() time.Time {
 // same reports whether two routes ask the same in the same way.
 func (r route) same(o route) bool {
 	return r.domain == o.domain && slices.Equal(r.upstreams, o.upstreams) &&
-		r.tunnel == o.tunnel && r.validate == o.validate && r.own == o.own
+		r.tunnel == o.tunnel && r.validate == o.validate && r.own == o.own &&
+		r.recurse == o.recurse && slices.Equal(r.roots, o.roots)
 }

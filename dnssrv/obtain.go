@@ -48,7 +48,7 @@ func (f *forwarder) obtain(ctx context.Context, r *routing, g *group, q question
 func (f *forwarder) checked(ctx context.Context, r *routing, g *group, q question) *answer {
 	m := manner{leaves: r.leaves(g), guard: r.guard(g, q)}
 	if f.judge == nil || q.cd || q.raw || !f.judges(ctx, g) {
-		return f.race(ctx, g, q, m)
+		return f.find(ctx, g, q, m)
 	}
 	raw := question{name: q.name, typ: q.typ, do: true, cd: true, raw: true}
 	a, age := f.through(ctx, raw)

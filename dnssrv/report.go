@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/core/service"
+	"pic/dnssrv/iterate"
 )
 
 // rcodes is how many response codes are told apart, BADVERS included.
@@ -83,7 +84,8 @@ type Stats struct {
 	CacheEntries int               `json:"cacheEntries"`
 	CacheBytes   int               `json:"cacheBytes"`
 	Upstreams    []UpstreamStatus  `json:"upstreams"`
-	Validating   bool              `json:"validating"` // answers about names that no forward is about are checked by DNSSEC
+	Validating   bool              `json:"validating"`          // answers about names that no forward is about are checked by DNSSEC
+	Recursion    *iterate.Stats    `json:"recursion,omitempty"` // nil: upstreams are asked
 }
 
 // Queries are the messages that came, whatever way.
@@ -105,6 +107,10 @@ func (s *Server) Stats() Stats {
 		}
 	}
 	out.Validating = s.trust.checks()
+	if it := s.forward.routing.Load().root.iter; it != nil {
+		st := it.Stats()
+		out.Recursion = &st
+	}
 	out.CacheEntries, out.CacheBytes = s.forward.cache.size()
 	return out
 }
@@ -142,13 +148,14 @@ func (s *Server) Facts() []service.Fact {
 		{Name: "names in lists", Value: fmt.Sprint(s.BlockedNames())},
 		{Name: "cached answers", Value: fmt.Sprint(st.CacheEntries)},
 		s.trust.fact(),
-		{Name: "upstreams", Value: fmt.Sprintf("%d of %d up", up, len(st.Upstreams))},
+		s.trust.root.fact(),
+		s.forward.fact(up, len(st.Upstreams)),
 	}
 }
 
 // Problems implements service.Reporter.
 func (s *Server) Problems() []service.Problem {
-	return slices.Concat(s.upstreamProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems(), s.trust.problems())
+	return slices.Concat(s.upstreamProblems(), s.loopProblems(), s.keyProblems(), s.filterProblems(), s.logProblems(), s.sharingProblems(), s.trust.problems(), s.forward.rootProblems())
 }
 
 func (s *Server) upstreamProblems() []service.Problem {
@@ -159,11 +166,11 @@ func (s *Server) upstreamProblems() []service.Problem {
 	var bad, all, lost []string
 	since, gone := time.Now(), time.Now()
 	r := s.forward.routing.Load()
-	if len(r.root.ups) == 0 {
+	if len(r.root.ups) == 0 && r.root.iter == nil {
 		return []service.Problem{{
 			Code:     "dns/no-upstreams",
 			Title:    "Names outside the household cannot be resolved",
-			Text:     "No upstream resolver is set, and the host's resolv.conf names none but this cell.",
+			Text:     "No upstream resolver other than this cell is set, and the host's resolv.conf names none.",
 			Fix:      "Set dns.upstreams to the address of your router or of a public resolver, such as 9.9.9.9.",
 			Severity: service.Failure,
 			Since:    t.made,

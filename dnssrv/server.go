@@ -103,7 +103,7 @@ func New(o Options) *Server {
 	s.rate, s.answers = newLimiter(), newLimiter()
 	s.diary = newQueries(o)
 	s.forward.dial = o.Dial
-	s.trust = newTrust(s.forward, s.Flush)
+	s.trust = newTrust(s.forward, o, s.Flush)
 	s.waiting.by = map[addr]*standing{}
 	s.conns, s.secure = newConns(), newConns()
 	s.talks.over = map[*quic.Conn]net.PacketConn{}
@@ -268,6 +268,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Flush forgets all answers of upstream resolvers.
 func (s *Server) Flush() {
 	s.forward.flush()
+	s.forward.forget()
 	s.trust.flush()
 	s.hot.Store(nil)
 	s.log.Info("cache flushed")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"pic/core/config"
 	"pic/dnssrv/upstream"
 )
 
@@ -81,8 +82,12 @@ func (b *builder) onlyIPv4(z *zone) {
 	}
 }
 
-// lab reports whether an upstream is on this host.
+// lab reports whether an upstream is on this host, or the household has a root
+// of its own.
 func (b *builder) lab() bool {
+	if b.conf.DNS.Resolver == config.ResolveRecurse {
+		return len(b.conf.DNS.Roots) > 0
+	}
 	return slices.ContainsFunc(b.conf.Upstreams, func(s string) bool {
 		a, err := upstream.Parse(s)
 		return err == nil && a.IP.Addr().IsLoopback()

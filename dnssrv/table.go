@@ -34,6 +34,7 @@ type table struct {
 	elsewhere map[name]bool         // names of the cell outside of its zones
 	routes    []route               // who is asked about all else
 	care      care
+	loops     []loop        // of the document's resolvers, those that are the cell itself
 	abroad    map[name]bool // domains that others are asked about, wherever they are
 	anchors   []*dns.DS     // of the document
 	entries   []Entry

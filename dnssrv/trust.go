@@ -3,7 +3,6 @@ package dnssrv
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +38,7 @@ var released = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 type trust struct {
 	forward *forwarder
 	changed func() // what is checked is another thing now
+	root    *rootKeys
 
 	mode      atomic.Pointer[config.Validation]
 	validator atomic.Pointer[validate.Validator]
@@ -46,7 +46,8 @@ type trust struct {
 	loose     atomic.Bool             // meanwhile something was told unchecked
 
 	mu      sync.Mutex
-	anchors []*dns.DS
+	anchors []*dns.DS // of the document
+	trusted []*dns.DS // by the validator
 	ups     []*remote // that passing is about
 	probing *probing  // nil: none is under way
 	tried   time.Time // when the last began
@@ -60,8 +61,8 @@ type passing struct {
 	since time.Time
 }
 
-func newTrust(f *forwarder, changed func()) *trust {
-	t := &trust{forward: f, changed: changed}
+func newTrust(f *forwarder, o Options, changed func()) *trust {
+	t := &trust{forward: f, changed: changed, root: newRootKeys(o.Dir, o.Log, f.fetch)}
 	off := config.ValidateOff
 	t.mode.Store(&off)
 	t.anchored(nil)
@@ -74,18 +75,15 @@ func newTrust(f *forwarder, changed func()) *trust {
 func (t *trust) anchored(own []*dns.DS) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.validator.Load() != nil && reflect.DeepEqual(own, t.anchors) {
+	t.anchors = own
+	all, root := own[:len(own):len(own)], ownRoot(own)
+	if !root {
+		all = append(all, t.root.anchors()...)
+	}
+	if t.validator.Load() != nil && sameAnchors(all, t.trusted) {
 		return
 	}
-	t.anchors = own
-	all := own[:len(own):len(own)]
-	root := false
-	for _, ds := range own {
-		root = root || ds.Hdr.Name == "."
-	}
-	if !root {
-		all = append(all, validate.Root()...)
-	}
+	t.trusted = all
 	o := validate.Options{Credible: released}
 	if !root {
 		o.Unsigned = []string{"test."} // which the world's root knows nothing of (RFC 6761)
@@ -93,9 +91,30 @@ func (t *trust) anchored(own []*dns.DS) {
 	t.validator.Store(validate.New(all, t.forward.fetch, o))
 }
 
+// ownRoot reports whether the document says what the root is trusted by.
+func ownRoot(own []*dns.DS) bool {
+	return slices.ContainsFunc(own, func(ds *dns.DS) bool { return ds.Hdr.Name == "." })
+}
+
+// renew looks at the keys of the root if it is time to.
+func (t *trust) renew(ctx context.Context) {
+	t.mu.Lock()
+	own := t.anchors
+	t.mu.Unlock()
+	if ownRoot(own) || !t.root.refresh(ctx) {
+		return
+	}
+	t.mu.Lock()
+	own = t.anchors
+	t.mu.Unlock()
+	t.anchored(own)
+	t.changed()
+}
+
 // follow takes what the document says, after the forwarder has. What other
 // upstreams do is found out anew.
 func (t *trust) follow(mode config.Validation, own []*dns.DS) {
+	t.root.open()
 	t.anchored(own)
 	ups := t.forward.routing.Load().root.ups
 	t.mu.Lock()
@@ -123,6 +142,8 @@ func (t *trust) judges(ctx context.Context, g *group) bool {
 		return false
 	case g.domain != root || *t.mode.Load() != config.ValidateAuto:
 		return true // somebody said so
+	case g.iter != nil:
+		return true // nobody is between the zones and us
 	}
 	if t.passing.Load() == nil {
 		if p := t.probe(soonest); p != nil {
@@ -149,6 +170,9 @@ func (t *trust) checks() bool {
 	case config.ValidateOn:
 		return true
 	case config.ValidateAuto:
+		if t.forward.routing.Load().root.iter != nil {
+			return true
+		}
 		p := t.passing.Load()
 		return p != nil && p.ok
 	}
@@ -173,8 +197,11 @@ func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 
 // watch sees again now and then whether the upstreams pass signatures on.
 func (t *trust) watch(ctx context.Context) {
-	if !t.on() {
+	if !t.on() || t.forward.routing.Load().root.iter != nil {
 		return
+	}
+	if t.checks() {
+		t.renew(ctx)
 	}
 	wait := retryEvery
 	if p := t.passing.Load(); p != nil && p.ok {
@@ -321,6 +348,12 @@ func (t *trust) problems() []service.Problem {
 		return nil
 	}
 	var out []service.Problem
+	t.mu.Lock()
+	own := t.anchors
+	t.mu.Unlock()
+	if !ownRoot(own) {
+		out = t.root.problems()
+	}
 	if time.Now().Before(released) {
 		out = append(out, service.Problem{
 			Code:     "dns/clock",

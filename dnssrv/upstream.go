@@ -163,7 +163,7 @@ func (u *remote) ask(ctx context.Context, q question, m manner) (a *answer, agai
 	var no *upstreamError
 	switch {
 	case err == nil:
-		a.from = u
+		a.from = u.label
 		again = u.worked(took)
 	case errors.As(err, &no) && no.rcode == dns.RcodeServerFailure:
 		again = u.worked(0) // it is well; the zone asked about is not
@@ -233,6 +233,9 @@ func (f *forwarder) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 		return nil, err
 	}
 	r := f.routing.Load()
+	if r.root.iter != nil {
+		return f.addressesOf(ctx, n)
+	}
 	var known []*upstream.Resolver
 	for _, u := range r.root.ups {
 		if u.addr.IP.IsValid() {
@@ -254,6 +257,24 @@ func (f *forwarder) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 		}
 	}
 	return nil, err
+}
+
+// addressesOf finds out the addresses of n as if a client had asked.
+func (f *forwarder) addressesOf(ctx context.Context, n name) ([]netip.Addr, error) {
+	var out []netip.Addr
+	var errs []error
+	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		m, err := f.fetch(ctx, n.String(), typ)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, addressesIn(m.Answer)...)
+	}
+	if len(out) == 0 {
+		return nil, errors.Join(append(errs, errors.New("it has no address"))...)
+	}
+	return out, nil
 }
 
 // addressesBy asks one resolver for the addresses of n.

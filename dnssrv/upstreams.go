@@ -8,15 +8,21 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/core/service"
 	"pic/dnssrv/upstream"
 )
 
 // upstreams reads who is asked about the names that the cell does not know.
 func (b *builder) upstreams(c Config) {
-	b.routes = []route{{
-		domain: root, validate: c.DNS.Validate != config.ValidateOff,
-		upstreams: b.resolvers(c, "dns.upstreams", c.Upstreams),
-	}}
+	b.routes = []route{{domain: root, validate: c.DNS.Validate != config.ValidateOff}}
+	if first := &b.routes[0]; c.DNS.Resolver == config.ResolveRecurse {
+		first.recurse = true
+		for _, a := range b.resolvers(c, "dns.roots", c.DNS.Roots) {
+			first.roots = append(first.roots, a.IP)
+		}
+	} else {
+		first.upstreams = b.resolvers(c, "dns.upstreams", c.Upstreams)
+	}
 	for i, f := range c.DNS.Forwards {
 		path := fmt.Sprintf("dns.forwards.%d", i)
 		n, err := parseName(f.Name)
@@ -51,6 +57,29 @@ func (b *builder) upstreams(c Config) {
 	b.holes()
 }
 
+// A loop is a resolver that is not asked, for it is the cell itself.
+type loop struct{ path, address string }
+
+// loopProblems tells of them.
+func (s *Server) loopProblems() []service.Problem {
+	t := s.table.Load()
+	if len(t.loops) == 0 || len(t.conf.Sockets) == 0 {
+		return nil
+	}
+	var all []string
+	for _, l := range t.loops {
+		all = append(all, fmt.Sprintf("%s in %s", l.address, l.path))
+	}
+	return []service.Problem{{
+		Code:     "dns/upstream-itself",
+		Title:    "The cell is told to ask itself about names that it does not know",
+		Text:     strings.Join(all, ", ") + ": that is this cell, so it is not asked.",
+		Fix:      "Put the address of your router or of a public resolver, such as 9.9.9.9, in its place. If you did not set dns.upstreams, it comes from the host's resolv.conf: set dns.upstreams then.",
+		Severity: service.Warning,
+		Since:    t.made,
+	}}
+}
+
 func (b *builder) resolvers(c Config, path string, all []string) []upstream.Address {
 	var out []upstream.Address
 	for i, s := range all {
@@ -59,8 +88,8 @@ func (b *builder) resolvers(c Config, path string, all []string) []upstream.Addr
 		case err != nil:
 			b.fail(fmt.Sprintf("%s.%d", path, i), "%q is not a resolver; give an address, such as 9.9.9.9 or [2620:fe::fe]:53, or a URL, such as tls://dns.quad9.net#9.9.9.9", s)
 		case c.itself(a.IP):
-			// A resolver that asks itself waits for itself. The host's own
-			// resolv.conf may well name us.
+			// A resolver that asks itself waits for itself.
+			b.loops = append(b.loops, loop{path, s})
 		default:
 			out = append(out, a)
 		}

@@ -39,9 +39,10 @@ type Peer struct {
 	Name      string
 	PublicKey string // base64
 	Preshared config.Secret
-	Addrs     []netip.Addr
-	Internet  bool // may reach what is beyond the LAN
-	LAN       bool // may reach the LAN
+	Addrs     []netip.Addr   // none: keys that a peer is to change to, which reach nothing yet
+	Site      []netip.Prefix // networks behind it
+	Internet  bool           // may reach what is beyond the LAN
+	LAN       bool           // may reach the LAN
 }
 
 // From picks the server's Config out of the resolved document. Peers that are
@@ -78,7 +79,7 @@ func From(d *config.Document) Config {
 		}
 		peer := Peer{
 			Name: p.Name, PublicKey: p.PublicKey, Preshared: p.Preshared,
-			Internet: config.On(p.Internet), LAN: config.On(p.LAN),
+			Internet: config.On(p.Internet), LAN: config.On(p.LAN), Site: p.Site,
 		}
 		for _, a := range []netip.Addr{p.Address, p.Address6} {
 			if a.IsValid() {
@@ -86,6 +87,9 @@ func From(d *config.Document) Config {
 			}
 		}
 		c.Peers = append(c.Peers, peer)
+		if p.Next.PublicKey != "" {
+			c.Peers = append(c.Peers, Peer{Name: p.Name, PublicKey: p.Next.PublicKey, Preshared: p.Next.Preshared})
+		}
 	}
 	return c
 }

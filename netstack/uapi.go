@@ -37,6 +37,7 @@ func (s *Server) desire(c Config) (wgdev.Config, error) {
 		for _, a := range p.Addrs {
 			w.Allowed = append(w.Allowed, netip.PrefixFrom(a, a.BitLen()))
 		}
+		w.Allowed = append(w.Allowed, p.Site...)
 		d.Peers[pub] = w
 	}
 	return d, nil

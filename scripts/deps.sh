@@ -28,6 +28,11 @@ wg wireguard-tools
 wireguard-go wireguard-go
 dhclient isc-dhcp-client
 udhcpc udhcpc
+kea-dhcp4 kea-dhcp4-server
+kea-dhcp6 kea-dhcp6-server
+radvd radvd
+rdisc6 ndisc6
+iperf3 iperf3
 nft nftables
 ip iproute2
 ping iputils-ping

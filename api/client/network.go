@@ -7,27 +7,6 @@ import (
 	"pic/api/wire"
 )
 
-// Peers returns the devices of the VPN.
-func (c *Client) Peers(ctx context.Context) ([]wire.Peer, error) {
-	return call[[]wire.Peer](ctx, c, http.MethodGet, "/api/peers", nil)
-}
-
-// AddPeer adds a device.
-func (c *Client) AddPeer(ctx context.Context, p wire.NewPeer, e Edit) (wire.PeerOutcome, error) {
-	return call[wire.PeerOutcome](ctx, c, http.MethodPost, "/api/peers", p, e)
-}
-
-// RemovePeer removes a device.
-func (c *Client) RemovePeer(ctx context.Context, name string, e Edit) (wire.Outcome, error) {
-	return call[wire.Outcome](ctx, c, http.MethodDelete, at("/api/peers/", name), nil, e)
-}
-
-// PeerConfig returns the .conf of a device. endpoint replaces what the document
-// says that devices dial, where it is not empty.
-func (c *Client) PeerConfig(ctx context.Context, name, endpoint string) ([]byte, error) {
-	return c.text(ctx, query(at("/api/peers/", name)+"/config", map[string]string{"endpoint": endpoint}))
-}
-
 // Leases returns the addresses that DHCP gave out.
 func (c *Client) Leases(ctx context.Context) ([]wire.Lease, error) {
 	return call[[]wire.Lease](ctx, c, http.MethodGet, "/api/dhcp/leases", nil)

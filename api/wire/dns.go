@@ -11,7 +11,9 @@ type DNS struct {
 	Enabled      bool                 `json:"enabled"`
 	Zone         string               `json:"zone" doc:"The cell's own domain"`
 	Zones        []string             `json:"zones" doc:"Further domains that the cell answers for"`
+	Resolver     string               `json:"resolver" enum:"forward,recurse" doc:"How all other names are found out: by the upstreams, or from the root on"`
 	Upstreams    []Upstream           `json:"upstreams"`
+	Recursion    *Recursion           `json:"recursion,omitempty" doc:"Absent: upstreams are asked"`
 	Stats        map[string]uint64    `json:"stats" doc:"Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited"`
 	CacheEntries int                  `json:"cacheEntries"`
 	CacheBytes   int                  `json:"cacheBytes"`
@@ -20,6 +22,15 @@ type DNS struct {
 	PausedUntil  time.Time            `json:"pausedUntil,omitzero" doc:"Nothing is filtered until then"`
 	PausedGroups map[string]time.Time `json:"pausedGroups,omitempty" doc:"Groups for whom nothing is filtered, and until when"`
 	BlockedNames int                  `json:"blockedNames" doc:"Names of all lists together"`
+}
+
+// Recursion is how it goes to ask the servers of the zones themselves.
+type Recursion struct {
+	Sent        uint64 `json:"sent" doc:"Messages since the start"`
+	Failed      uint64 `json:"failed" doc:"Questions without an answer"`
+	Delegations int    `json:"delegations" doc:"Zones of which is known who serves them"`
+	Servers     int    `json:"servers" doc:"Name servers of which is known how they do"`
+	Silent      bool   `json:"silent" doc:"Nobody has answered the last questions"`
 }
 
 // An Upstream is a resolver that the cell asks.

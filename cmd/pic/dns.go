@@ -56,6 +56,15 @@ var dnsStatusCommand = command{
 				}
 				rows = append(rows, []string{u.Address, u.For, took(u.LatencyMs), fmt.Sprint(u.Asked), fmt.Sprint(u.Failed), state})
 			}
+			if r := d.Recursion; r != nil {
+				fmt.Fprintf(p.out, "names are found out from the root on: %d zones and %d servers known, %d messages sent\n", r.Delegations, r.Servers, r.Sent)
+				if r.Silent {
+					fmt.Fprintln(p.out, "no name server answers at the moment")
+				}
+				if len(rows) == 0 {
+					return nil
+				}
+			}
 			fmt.Fprintln(p.out)
 			p.table("UPSTREAM FOR LATENCY ASKED FAILED STATE", rows)
 			return nil

@@ -75,6 +75,7 @@ func (d DNS) clone() DNS {
 	c.Enabled, c.TLS, c.HTTPS, c.Rebind = copied(d.Enabled), copied(d.TLS), copied(d.HTTPS), copied(d.Rebind)
 	c.Rate, c.Responses = copied(d.Rate), copied(d.Responses)
 	c.Listen = slices.Clone(d.Listen)
+	c.Roots = slices.Clone(d.Roots)
 	c.Upstreams = slices.Clone(d.Upstreams)
 	c.Forwards = each(d.Forwards, func(f *Forward) { f.Upstreams = slices.Clone(f.Upstreams) })
 	c.Anchors = slices.Clone(d.Anchors)

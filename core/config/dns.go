@@ -14,10 +14,15 @@ type DNS struct {
 	// HTTPS serves DNS over HTTPS (RFC 8484) at /dns-query of the proxy.
 	HTTPS *bool `json:"https,omitempty"` // default: on
 
+	// Resolver says how all other names are found out. Default: forward.
+	Resolver Resolving `json:"resolver,omitempty"`
+	// Roots are where the servers of the root are that recursion begins with, as
+	// addresses with or without a port. Default: the world's.
+	Roots []string `json:"roots,omitempty"`
 	// Upstreams are resolvers that find out all other names: an address with or
 	// without a port, or a URL with tcp, tls, https or quic, such as
 	// tls://dns.quad9.net#9.9.9.9, where the part after # saves asking for the
-	// address. Default: those of resolv.conf.
+	// address. Default: those of resolv.conf. Nobody asks them with recurse.
 	Upstreams []string  `json:"upstreams,omitempty"`
 	Forwards  []Forward `json:"forwards,omitempty"` // domains that others are asked about
 
@@ -47,6 +52,16 @@ type DNS struct {
 	Filter Filter   `json:"filter,omitzero"`
 	Log    QueryLog `json:"log,omitzero"`
 }
+
+// A Resolving says how names that the cell does not know are found out.
+type Resolving string
+
+const (
+	// ResolveForward asks the upstreams.
+	ResolveForward Resolving = "forward"
+	// ResolveRecurse asks the servers of the zones themselves, from the root down.
+	ResolveRecurse Resolving = "recurse"
+)
 
 // A Validation says whether answers of upstreams are checked by DNSSEC.
 type Validation string
@@ -147,6 +162,7 @@ type List struct {
 	URL      string `json:"url"`                // https://…, http://… or the path of a file
 	Allow    bool   `json:"allow,omitempty"`    // its names are let through
 	Disabled bool   `json:"disabled,omitempty"` // kept, not used
+	Rewrite  bool   `json:"rewrite,omitempty"`  // its rules may lead names to other names and addresses
 }
 
 // A Rewrite answers for a name with something else.

@@ -13,7 +13,8 @@ type Network struct {
 	// them, named network.lan.name.
 	Bridge []string `json:"bridge,omitempty"`
 	// Allow lists who may use the services that are not meant for the public.
-	// Default: loopback, private and link-local ranges.
+	// Default: loopback, private and link-local ranges, and prefixes that the
+	// provider delegated to the LAN.
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	// Router says that the cell stands between the LAN and the WAN, which are two
 	// cards then: it routes, translates addresses and lets nothing in that nobody

@@ -13,6 +13,9 @@ func resolveDNS(r *Document, env Env, on onDefault, port portDefault) {
 	on(&d.Rebind, true)
 	port(&d.Port, env.Ports, "DNS_PORT", 53, 10053)
 	port(&d.TLSPort, env.Ports, "DOT_PORT", 853, 10853)
+	if d.Resolver == "" {
+		d.Resolver = ResolveForward
+	}
 	if d.Upstreams == nil {
 		for _, a := range env.Resolvers {
 			if r.Cell.Mode == Appliance && (a.Addr().IsLoopback() || a.Addr() == r.Network.LAN.Address.Addr()) {

@@ -13,6 +13,15 @@ import (
 
 func (d *Document) validateDNS(p *problems) {
 	n := &d.DNS
+	if n.Resolver != ResolveForward && n.Resolver != ResolveRecurse {
+		p.add("dns.resolver", "must be forward or recurse")
+	}
+	p.few("dns.roots", len(n.Roots), 32)
+	for _, s := range n.Roots {
+		if !resolver(s) {
+			p.add("dns.roots", "%q is not an address, such as 198.41.0.4 or [2001:7fd::1]:53", s)
+		}
+	}
 	p.few("dns.upstreams", len(n.Upstreams), 16)
 	for _, u := range n.Upstreams {
 		if err := checkUpstream(u); err != "" {

@@ -59,6 +59,8 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 		"upstream 0.0.0.0":  {func(d *Document) { d.DNS.Upstreams = []string{"0.0.0.0"} }, "dns.upstreams", "9.9.9.9"},
 		"upstream 4 in 6":   {func(d *Document) { d.DNS.Upstreams = []string{"::ffff:9.9.9.9"} }, "dns.upstreams", "9.9.9.9"},
 		"upstream port 0":   {func(d *Document) { d.DNS.Upstreams = []string{"9.9.9.9:0"} }, "dns.upstreams", "9.9.9.9:53"},
+		"resolver":          {func(d *Document) { d.DNS.Resolver = "both" }, "dns.resolver", "forward or recurse"},
+		"root name":         {func(d *Document) { d.DNS.Roots = []string{"a.root-servers.net"} }, "dns.roots", "198.41.0.4"},
 		"allow 4 in 6":      {func(d *Document) { d.Network.Allow = []netip.Prefix{pfx("::ffff:10.0.0.0/104")} }, "network.allow", "not a network"},
 		"LAN multicast":     {func(d *Document) { lan(d); d.Network.LAN.Address = pfx("224.0.0.1/24") }, "network.lan.address", "a host can have"},
 		"upstream URL":      {func(d *Document) { d.DNS.Upstreams = []string{"https://dns.example"} }, "dns.upstreams", "needs the path"},

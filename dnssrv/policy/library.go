@@ -80,6 +80,7 @@ type search struct {
 	q     *asked
 	use   bits                  // lists that count
 	allow bits                  // lists whose names are let through
+	lead  bits                  // lists that may send names to somebody
 	conds bits                  // conditions that hold
 	gone  func(key string) bool // rules that somebody took back
 }
@@ -120,7 +121,7 @@ func (l *library) find(s *search) (b best) {
 		})
 	}
 	l.full.each(s.q, &s.conds, func(r *rule, depth int) {
-		if !s.use.has(int(r.list)) || s.gone != nil && s.gone(r.key()) {
+		if !s.use.has(int(r.list)) || !s.lead.has(int(r.list)) && r.leads() || s.gone != nil && s.gone(r.key()) {
 			return
 		}
 		st := r.strength

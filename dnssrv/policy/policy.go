@@ -30,7 +30,8 @@
 // Rules are a name (with all below it, in the document; alone, in a list), *.name,
 // lines of hosts files, adblock syntax as far as it is about names ([Stats] counts
 // the rest), and response policy zones with QNAME triggers. rpz-drop. is answered
-// like any other block. Schedules follow the clock on the wall of the host's time
+// like any other block. What a list would send to another name or address counts
+// only if the document says that this list may. Schedules follow the clock on the wall of the host's time
 // zone, as it was when the process began.
 //
 // A million names of lists take less than 30 MB, outside of the garbage

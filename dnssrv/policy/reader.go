@@ -16,6 +16,7 @@ type Stats struct {
 	Foreign int      `json:"foreign"` // rules for browsers, about parts of pages
 	Skipped int      `json:"skipped"` // rules that could not be followed
 	Samples []string `json:"samples"` // some of those, and why not
+	Leading int      `json:"leading"` // of Rules: those that send names to other names or addresses
 }
 
 const (
@@ -66,6 +67,15 @@ func read(in io.Reader, s sink) (Stats, error) {
 			return r.st, nil
 		}
 	}
+}
+
+// full is that of the sink.
+func (r *reader) full(p *parsed) error {
+	err := r.sink.full(p)
+	if err == nil && !p.bad && p.leads() {
+		r.st.Leading++
+	}
+	return err
 }
 
 func (r *reader) skip(line []byte, why error) {

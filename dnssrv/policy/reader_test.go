@@ -53,7 +53,7 @@ func viewOf(t *testing.T, lists ...string) (*View, Stats) {
 		all.Foreign += st.Foreign
 		all.Skipped += st.Skipped
 		all.Samples = append(all.Samples, st.Samples...)
-		conf.Filter.Lists = append(conf.Filter.Lists, config.List{Name: url, URL: url})
+		conf.Filter.Lists = append(conf.Filter.Lists, config.List{Name: url, URL: url, Rewrite: true})
 	}
 	lib, err := s.library()
 	if err != nil {

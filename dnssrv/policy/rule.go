@@ -37,6 +37,12 @@ type rewrite struct {
 	rcode  int
 }
 
+// leads reports whether r sends whoever asks to somebody: an error, nothing, and
+// the addresses of nobody and of the client itself (0.0.0.0, ::1) do not.
+func (r *rewrite) leads() bool {
+	return r.target != "" || slices.ContainsFunc(r.addrs, func(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsLoopback() })
+}
+
 // about reports whether a question for that type can be answered by r: who
 // knows addresses only knows nothing of mail.
 func (r *rewrite) about(typ uint16) bool {
@@ -86,6 +92,9 @@ func (q *asked) text() string {
 	}
 	return q.line
 }
+
+// leads reports whether r sends names to somebody.
+func (r *rule) leads() bool { return r.strength.action() == Rewrite && r.to.leads() }
 
 // applies reports whether r is about the question, as far as its options say.
 func (r *rule) applies(q *asked) bool {

@@ -19,6 +19,7 @@ type Set struct {
 	lists  []string // by number in lib: what the document calls it
 	use    bits     // those that the document uses
 	allow  bits     // those whose names are let through
+	lead   bits     // those that may send names to other names and addresses
 	paused func(group string) bool
 	now    time.Time
 
@@ -54,6 +55,9 @@ func newSet(c *compiled, lib *library, mac func(netip.Addr) string, paused func(
 					s.use.set(i)
 					if l.Allow {
 						s.allow.set(i)
+					}
+					if l.Rewrite {
+						s.lead.set(i)
 					}
 					break
 				}

@@ -105,7 +105,7 @@ func (v *View) Decide(name string, typ uint16) Decision {
 	if i := c.serviceOf.find(name, &c.services); i >= 0 {
 		return Decision{Action: Block, Reason: ByService, Rule: services[i].Name}
 	}
-	b = v.set.lib.find(&search{q: q, use: v.use, allow: v.set.allow, conds: v.conds, gone: v.gone})
+	b = v.set.lib.find(&search{q: q, use: v.use, allow: v.set.allow, lead: v.set.lead, conds: v.conds, gone: v.gone})
 	if b.strength != 0 {
 		return b.decision(typ, ByList, v.set.lists[b.list])
 	}

@@ -40,7 +40,9 @@ func (q *Question) message(f form) []byte {
 	if !f.zero {
 		rand.Read(b[:2])
 	}
-	b[2] = 1 // recursion desired
+	if !q.Iterative {
+		b[2] = 1 // recursion desired
+	}
 	if q.CD {
 		b[3] = 0x10
 	}

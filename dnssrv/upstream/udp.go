@@ -142,6 +142,7 @@ func (r *Resolver) datagram(ctx context.Context, q Question, without *doubt) (an
 	clean, stop := false, func() bool { return true }
 	defer func() { r.bank.give(c, stop() && clean && err == nil) }()
 	f = r.plain.form(c)
+	f.edns = f.edns && !q.Bare
 	if without != nil {
 		f.mixed = f.mixed && !without.cased
 		f.cookie = f.cookie[:8]

@@ -64,6 +64,10 @@ type Question struct {
 	Type uint16
 	DO   bool // with signatures
 	CD   bool // without checks
+	// Iterative asks for what the server itself knows: recursion is not desired.
+	Iterative bool
+	// Bare leaves out EDNS, for servers that do not answer with it.
+	Bare bool
 	// Spend is called before each message that is sent; where it returns false
 	// none is. nil: no limit.
 	Spend func() bool
@@ -144,9 +148,9 @@ func (r *Resolver) Ask(ctx context.Context, q Question) ([]byte, error) {
 // bare asks once more without EDNS where the resolver does not know it
 // (RFC 6891 §7).
 func (r *Resolver) bare(ctx context.Context, q Question, ask func(context.Context, Question, form) ([]byte, error)) ([]byte, error) {
-	f := form{edns: true, pad: r.addr.Encrypted()}
+	f := form{edns: !q.Bare, pad: r.addr.Encrypted()}
 	b, err := ask(ctx, q, f)
-	if err == nil && lacksEDNS(b) {
+	if err == nil && f.edns && lacksEDNS(b) {
 		f.edns = false
 		b, err = ask(ctx, q, f)
 	}

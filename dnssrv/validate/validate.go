@@ -21,6 +21,9 @@
 // insecure, which is what RFC 9905 §2 tells operators. RSA keys below 1024 bits
 // count as unknown too.
 //
+// The keys that a zone is trusted by are followed as they change (RFC 5011): see
+// [Followed], which keeps nothing itself.
+//
 // It does not resolve: it asks for DS and DNSKEY records through [Fetch]. It does
 // not make answers of proofs it has seen (RFC 8198).
 package validate

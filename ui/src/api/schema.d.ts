@@ -618,6 +618,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/enrol": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a device in by its link, which is used up */
+        post: operations["enrol-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enrol/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a link is for; it stays good */
+        post: operations["enrol-look-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -647,6 +681,42 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Groups of devices and what they may reach */
+        get: operations["groups-get"];
+        put?: never;
+        /** Add a group */
+        post: operations["groups-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/groups/{group}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a group; what is left out stays */
+        put: operations["groups-group-put"];
+        post?: never;
+        /** Remove a group; devices that were in it keep what they have themselves */
+        delete: operations["groups-group-delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -740,6 +810,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/peers/{peer}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a device carried */
+        get: operations["peers-peer-history-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers/{peer}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a one-time link by which the device enrols itself, in place of a former one */
+        post: operations["peers-peer-link-post"];
+        /** Make the link worthless */
+        delete: operations["peers-peer-link-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/peers/{peer}/qr": {
         parameters: {
             query?: never;
@@ -749,6 +854,40 @@ export interface paths {
         };
         /** The same as a QR code */
         get: operations["peers-peer-qr-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers/{peer}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a device new keys; the former ones are good until it uses the new ones */
+        post: operations["peers-peer-rotate-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/router": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The line to the provider, and the LAN, of a cell that is the router */
+        get: operations["router-get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1120,6 +1259,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/wireguard/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the cell a new key; every device needs its file anew */
+        post: operations["wireguard-rotate-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -1162,6 +1318,32 @@ export interface components {
             /** @enum {string} */
             mode: "trial" | "appliance";
             name: string;
+        };
+        CellRotation: {
+            /** @description What the edit changes */
+            diff: components["schemas"]["Difference"][];
+            /** @description Nothing was changed */
+            dryRun?: boolean;
+            /**
+             * Format: int64
+             * @description How long it took until the change was in force
+             */
+            durationMs: number;
+            /** @description Linked cells that must be told the new key */
+            links: string[];
+            /** @description Devices that are cut off until they have their files anew */
+            peers: string[];
+            /** @description Set where the change is undone unless confirmed */
+            pending?: components["schemas"]["Pending"];
+            /** @description The new one */
+            publicKey?: string;
+            /**
+             * Format: int64
+             * @description The revision in force after the edit
+             */
+            revision: number;
+            /** @description What it means, in words */
+            text: string;
         };
         Cells: {
             links: components["schemas"]["ConfigLink"][];
@@ -1259,8 +1441,10 @@ export interface components {
             rate?: number;
             rebind?: boolean;
             records?: components["schemas"]["ConfigRecord"][];
+            resolver?: string;
             /** Format: int64 */
             responses?: number;
+            roots?: string[];
             stale?: string;
             tls?: boolean;
             /** Format: int32 */
@@ -1329,6 +1513,13 @@ export interface components {
             address6?: string;
             name?: string;
         };
+        ConfigKeys: {
+            key?: string;
+            preshared?: string;
+            publicKey?: string;
+            /** Format: date-time */
+            until?: string;
+        };
         ConfigLimits: {
             /** Format: int64 */
             new?: number;
@@ -1355,6 +1546,7 @@ export interface components {
             allow?: boolean;
             disabled?: boolean;
             name: string;
+            rewrite?: boolean;
             url: string;
         };
         ConfigMail: {
@@ -1422,6 +1614,7 @@ export interface components {
             lan?: boolean;
             mac?: string;
             name: string;
+            next?: components["schemas"]["ConfigKeys"];
             owner?: string;
             peers?: string[];
             preshared?: string;
@@ -1619,6 +1812,13 @@ export interface components {
              * @description Nothing is filtered until then
              */
             pausedUntil?: string;
+            /** @description Absent: upstreams are asked */
+            recursion?: components["schemas"]["Recursion"];
+            /**
+             * @description How all other names are found out: by the upstreams, or from the root on
+             * @enum {string}
+             */
+            resolver: "forward" | "recurse";
             /** @description Counts since the start: udp, tcp, tls, https, quic, local, cached, forwarded, stale, blocked, rewritten, refused, dropped, limited */
             stats: {
                 [key: string]: number;
@@ -1908,6 +2108,16 @@ export interface components {
              */
             updates: number;
         };
+        Delegated: {
+            /**
+             * Format: date-time
+             * @description Until when devices use it for what is new
+             */
+            preferred: string;
+            prefix: string;
+            /** Format: date-time */
+            until: string;
+        };
         Diff: {
             diff: components["schemas"]["Difference"][];
             /** Format: int64 */
@@ -1957,6 +2167,37 @@ export interface components {
             ports: {
                 [key: string]: number;
             };
+        };
+        Enrol: {
+            /** @description Base64, of a key that the device made; left out, the cell makes the pair and shows it this once */
+            publicKey?: string;
+            /** @description The fragment of the link */
+            token: string;
+        };
+        EnrolLink: {
+            /** Format: date-time */
+            expires: string;
+            /** @description The same by the cell's address, for a device that does not know its name */
+            plain?: string;
+            /** @description To be opened on the device. The token is in the fragment, which browsers send to nobody */
+            url: string;
+        };
+        EnrolToken: {
+            /** @description The fragment of the link */
+            token: string;
+        };
+        Enrolment: {
+            /** @description Who made the link */
+            by: string;
+            cell: string;
+            /** @description The .conf; without a private key where the device made its own */
+            config?: string;
+            device?: string;
+            /** Format: date-time */
+            expires: string;
+            name: string;
+            /** @description The .conf as a picture, SVG; only where it is whole */
+            qr?: string;
         };
         Error: {
             /**
@@ -2014,6 +2255,37 @@ export interface components {
              * @description Bytes; 0 for folders
              */
             size: number;
+        };
+        Group: {
+            chosen: components["schemas"]["PeerRights"];
+            /** @description The same in one sentence */
+            may: string;
+            name: string;
+            /** @description People all of whose devices are in it */
+            owners: string[];
+            /** @description Its devices */
+            peers: string[];
+            /** @description Those that it says something about */
+            rights: components["schemas"]["Right"][];
+        };
+        GroupEdit: {
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
+            internet?: boolean;
+            /** @description May reach the LAN; default: yes */
+            lan?: boolean;
+            name?: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
         };
         Health: {
             cell: components["schemas"]["Cell"];
@@ -2082,6 +2354,25 @@ export interface components {
             /** @description Folders first, by name */
             entries: components["schemas"]["FileEntry"][];
             path: string;
+        };
+        LivePeer: {
+            connected: boolean;
+            endpoint?: string;
+            /** Format: date-time */
+            lastHandshake?: string;
+            name: string;
+            /** Format: int64 */
+            rxBytes: number;
+            /** Format: double */
+            rxRate: number;
+            /** Format: int64 */
+            rxTotal: number;
+            /** Format: int64 */
+            txBytes: number;
+            /** Format: double */
+            txRate: number;
+            /** Format: int64 */
+            txTotal: number;
         };
         Login: {
             /** @description alice or alice@oak.home.arpa */
@@ -2162,6 +2453,35 @@ export interface components {
             /** @description In base64, where the other side has one already */
             secret?: string;
         };
+        NewGroup: {
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
+            internet?: boolean;
+            /** @description May reach the LAN; default: yes */
+            lan?: boolean;
+            /** @description One DNS label */
+            name: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+        };
+        NewLink: {
+            /** @description host:port that the device dials; default: wireguard.endpoint */
+            endpoint?: string;
+            /**
+             * Format: int64
+             * @description How long it is good; default: 24
+             */
+            hours?: number;
+        };
         NewPassword: {
             /** @description The present password; an administrator need not give it for others */
             current?: string;
@@ -2173,18 +2493,55 @@ export interface components {
              * @description Default: the next free one
              */
             address?: string;
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description phone, laptop, desktop, tablet, tv, server, router or other */
+            device?: string;
+            /** @description Name servers of its configuration; default: the cell */
+            dns?: string[];
             /** @description host:port that the device dials; default: wireguard.endpoint */
             endpoint?: string;
-            /** @description May reach the internet through the cell; default: yes */
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /**
+             * Format: date-time
+             * @description It is shut out from then on; default: never
+             */
+            expires?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            groups?: string[];
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
             internet?: boolean;
+            /**
+             * Format: int64
+             * @description Seconds, of its configuration; default: 25; negative: none
+             */
+            keepalive?: number;
             /** @description May reach the LAN; default: yes */
             lan?: boolean;
+            /** @description Make no configuration but a one-time link by which the device enrols itself */
+            link?: boolean;
+            /**
+             * Format: int64
+             * @description How long the link is good; default: 24
+             */
+            linkHours?: number;
+            mac?: string;
             /** @description One DNS label */
             name: string;
             /** @description A user's name; default for the role user: themselves */
             owner?: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
             /** @description Base64; left out, the cell makes the key pair and keeps the private key */
             publicKey?: string;
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+            /** @description Networks behind the device */
+            site?: string[];
             /** @description Its configuration routes only the cell's networks into the tunnel */
             split?: boolean;
         };
@@ -2237,39 +2594,151 @@ export interface components {
             address: string;
             /** Format: ip */
             address6?: string;
+            /** @description Names of linked cells, or all, or none */
+            cells: string[];
+            connected: boolean;
+            /** @description phone, laptop, desktop, tablet, tv, server, router or other */
+            device?: string;
             disabled: boolean;
-            /** @description Where it was last heard from */
+            /** @description Of its .conf; absent: the cell */
+            dns?: string[];
+            /** @description Where it was last heard from, over restarts of the cell */
             endpoint?: string;
+            /** @description Absent: the cell's own line */
+            exit?: string;
+            /** @description That time has come */
+            expired: boolean;
+            /**
+             * Format: date-time
+             * @description It is shut out from then on
+             */
+            expires?: string;
+            /** @description It may use the cell's own line while its exit is down */
+            fallback: boolean;
+            /**
+             * Format: date-time
+             * @description When it was given its file last
+             */
+            given?: string;
+            /** @description Its own; its owner's count, too */
+            groups?: string[];
             /** @description The cell made its key, so that /config and /qr are whole */
             hasConfig: boolean;
             internet: boolean;
+            /**
+             * Format: int64
+             * @description Seconds, of its .conf; negative: none
+             */
+            keepalive: number;
             lan: boolean;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Over restarts of the cell
+             */
             lastHandshake?: string;
+            /**
+             * Format: date-time
+             * @description Until when its one-time link is good; absent: it has none
+             */
+            link?: string;
+            /** @description To wake it up */
+            mac?: string;
+            /** @description The same in one sentence */
+            may: string;
             name: string;
+            /** @description Public key that it is to change to */
+            nextKey?: string;
+            /**
+             * Format: date-time
+             * @description Until when its present key is good
+             */
+            nextUntil?: string;
             owner?: string;
+            /** @description Names of other devices and groups, or all, or none */
+            peers: string[];
             publicKey: string;
+            /** @description Why the device needs its file anew */
+            reinstall?: string[];
+            /** @description The same, one by one, with where each comes from */
+            rights: components["schemas"]["Right"][];
             /**
              * Format: int64
              * @description Received from the device since the tunnel came up
              */
             rxBytes: number;
+            /**
+             * Format: double
+             * @description Bytes a second from the device, now
+             */
+            rxRate: number;
+            /**
+             * Format: int64
+             * @description Received from the device, ever
+             */
+            rxTotal: number;
+            /** @description Names of services of the cell, or all, or none */
+            services: string[];
+            /** @description Networks behind the device */
+            site?: string[];
+            /** @description Its .conf routes only the cell's networks into the tunnel */
             split: boolean;
             /**
              * Format: int64
              * @description Sent to the device since the tunnel came up
              */
             txBytes: number;
+            /**
+             * Format: double
+             * @description Bytes a second to the device, now
+             */
+            txRate: number;
+            /**
+             * Format: int64
+             * @description Sent to the device, ever
+             */
+            txTotal: number;
         };
         PeerEdit: {
             /** Format: ip */
             address?: string;
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            device?: string;
             disabled?: boolean;
+            dns?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /**
+             * Format: date-time
+             * @description 0001-01-01T00:00:00Z: never
+             */
+            expires?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            groups?: string[];
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
             internet?: boolean;
+            /** Format: int64 */
+            keepalive?: number;
+            /** @description May reach the LAN; default: yes */
             lan?: boolean;
+            mac?: string;
             name?: string;
             owner?: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+            site?: string[];
             split?: boolean;
+        };
+        PeerHistory: {
+            /** @description The oldest first, without steps in which nothing was carried */
+            points: components["schemas"]["PeerPoint"][];
+            /** Format: int64 */
+            stepSeconds: number;
         };
         PeerOutcome: {
             /** @description The .conf for wg-quick and the apps */
@@ -2283,6 +2752,7 @@ export interface components {
              * @description How long it took until the change was in force
              */
             durationMs: number;
+            link?: components["schemas"]["EnrolLink"];
             /** @description What the owner should know of the .conf */
             note?: string;
             peer?: components["schemas"]["Peer"];
@@ -2293,6 +2763,38 @@ export interface components {
              * @description The revision in force after the edit
              */
             revision: number;
+        };
+        PeerPoint: {
+            /**
+             * Format: int64
+             * @description From the device
+             */
+            rxBytes: number;
+            /** Format: date-time */
+            time: string;
+            /**
+             * Format: int64
+             * @description To the device
+             */
+            txBytes: number;
+        };
+        PeerRights: {
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
+            internet?: boolean;
+            /** @description May reach the LAN; default: yes */
+            lan?: boolean;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
         };
         Pending: {
             /** Format: int64 */
@@ -2339,6 +2841,30 @@ export interface components {
             /** @description Any JSON */
             value: unknown;
         };
+        Recursion: {
+            /**
+             * Format: int64
+             * @description Zones of which is known who serves them
+             */
+            delegations: number;
+            /**
+             * Format: int64
+             * @description Questions without an answer
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Messages since the start
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description Name servers of which is known how they do
+             */
+            servers: number;
+            /** @description Nobody has answered the last questions */
+            silent: boolean;
+        };
         Revision: {
             actor: string;
             diff: components["schemas"]["Difference"][];
@@ -2347,6 +2873,19 @@ export interface components {
             revision: number;
             /** Format: date-time */
             time: string;
+        };
+        Right: {
+            /** @description The groups that it comes from */
+            groups?: string[];
+            /** @enum {string} */
+            name: "internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback";
+            /**
+             * @description Where it comes from
+             * @enum {string}
+             */
+            source: "own" | "group" | "default";
+            /** @description In words, such as: the LAN */
+            text: string;
         };
         Rollback: {
             /** Format: int64 */
@@ -2362,6 +2901,18 @@ export interface components {
             /** @description Fingerprint, as AB:CD:… */
             sha256: string;
             subject: string;
+        };
+        RotateCellInputBody: Record<string, never>;
+        Rotation: {
+            /** @description host:port that the device dials; default: wireguard.endpoint */
+            endpoint?: string;
+            /**
+             * Format: int64
+             * @description How long the former key is good unless the new one is used before; default: 168, 0: not at all
+             */
+            hours?: number;
+            /** @description Base64, of a key that the device made; left out, the cell makes the pair */
+            publicKey?: string;
         };
         RouteState: {
             /** @enum {string} */
@@ -2385,6 +2936,43 @@ export interface components {
              */
             since?: string;
             upstream: string;
+        };
+        Router: {
+            enabled: boolean;
+            lan?: components["schemas"]["RouterLAN"];
+            /** @description Left out where the line is not shaped */
+            shaping?: components["schemas"]["Shaping"];
+            wan?: components["schemas"]["RouterWAN"];
+        };
+        RouterLAN: {
+            /** @description The cell's */
+            addresses: string[];
+            /** @description The cards that together are the LAN */
+            bridge: string[];
+            interface: string;
+        };
+        RouterWAN: {
+            address?: string;
+            addresses6: string[];
+            /** @description The provider's; asked where dns.upstreams is left open */
+            dns: string[];
+            /** Format: ip */
+            gateway?: string;
+            /** Format: ip */
+            gateway6?: string;
+            interface: string;
+            lease?: components["schemas"]["WANLease"];
+            lease6?: components["schemas"]["WANLease"];
+            /** @enum {string} */
+            method: "dhcp" | "static";
+            /** @description The cable carries */
+            plugged: boolean;
+            /** @description Of which the LAN has the first /64 each */
+            prefixes: components["schemas"]["Delegated"][];
+            /** @description Of the DHCP client: init, selecting, requesting, checking, bound, renewing, rebinding or rebooting */
+            state?: string;
+            /** @description Of the DHCPv6 client: idle, soliciting, requesting, bound, renewing or rebinding */
+            state6?: string;
         };
         Routing: {
             /** @description In words, what is translated on the way out */
@@ -2428,6 +3016,22 @@ export interface components {
             needed: boolean;
             /** @description Only where it is needed */
             suggestion?: components["schemas"]["Suggestion"];
+        };
+        Shaping: {
+            /**
+             * Format: int64
+             * @description kbit/s; 0: not shaped
+             */
+            down: number;
+            /** @enum {string} */
+            queue: "cake" | "fq_codel" | "fifo";
+            /**
+             * Format: int64
+             * @description kbit/s; 0: not shaped
+             */
+            up: number;
+            /** @description Where what comes in is shaped: ifb, or lan where the kernel has no IFB */
+            where?: string;
         };
         SignIn: {
             /** @description What the browser says it is */
@@ -2614,6 +3218,23 @@ export interface components {
             /** @description What the vault keeps, never the secrets themselves */
             secrets: components["schemas"]["Secret"][];
         };
+        WANLease: {
+            /** Format: date-time */
+            got: string;
+            /**
+             * Format: date-time
+             * @description When any server is
+             */
+            rebind: string;
+            /**
+             * Format: date-time
+             * @description When its server is asked for more time
+             */
+            renew: string;
+            server?: string;
+            /** Format: date-time */
+            until: string;
+        };
         WireGuard: {
             /**
              * @description netstack: a TCP/IP stack within the process
@@ -2629,6 +3250,8 @@ export interface components {
             mtu: number;
             /** @description In words, what is translated on the way out */
             nat: string[];
+            /** @description The router upstream is asked to let the port in */
+            openPort: boolean;
             peers: components["schemas"]["Peer"][];
             /** Format: int32 */
             port: number;
@@ -3886,12 +4509,78 @@ export interface operations {
             };
         };
     };
+    "enrol-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Enrol"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "enrol-look-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolToken"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "events-get": {
         parameters: {
             query?: {
                 /** @description Like Last-Event-ID, for the first request of a page */
                 since?: string;
-                /** @description Only these of event, log, status, traffic, dns */
+                /** @description Only these of event, log, status, traffic, peers, dns */
                 types?: string[];
             };
             header?: {
@@ -3902,7 +4591,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
+            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic), peers (LivePeers: those that changed) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3941,6 +4630,156 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGroup"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-group-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupEdit"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-group-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4240,6 +5079,106 @@ export interface operations {
             };
         };
     };
+    "peers-peer-history-get": {
+        parameters: {
+            query?: {
+                /** @description Default: what fits the time */
+                by?: "minute" | "hour" | "day";
+                /** @description How far back; default: 24 */
+                hours?: number;
+            };
+            header?: never;
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerHistory"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "peers-peer-link-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLink"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolLink"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "peers-peer-link-delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "peers-peer-qr-get": {
         parameters: {
             query?: {
@@ -4262,6 +5201,77 @@ export interface operations {
                 };
                 content: {
                     "image/svg+xml": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "peers-peer-rotate-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rotation"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerOutcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "router-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Router"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -5135,6 +6145,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WireGuard"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "wireguard-rotate-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateCellInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CellRotation"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -2,8 +2,9 @@ import { ListPlus } from "lucide-react"
 import { useDNS, useRecords } from "../../api/hooks"
 import type { DNSRecord, DNS as State } from "../../api/types"
 import { DraftList } from "../../change/fields"
-import { useEditable } from "../../change/use"
+import { useDraft, useEditable } from "../../change/use"
 import { Card, Stat } from "../../kit/card"
+import { Select } from "../../kit/field"
 import { bytes, count } from "../../kit/format"
 import { Empty } from "../../kit/states"
 import { Badge, Notice, Status } from "../../kit/status"
@@ -88,8 +89,41 @@ function Numbers({ d }: { d: State }) {
 
 function Upstreams({ d }: { d: State }) {
 	const { doc, may } = useEditable()
+	const way = useDraft("dns.resolver", doc?.dns.resolver ?? "forward", "forward")
 	return (
 		<Card title={t("Upstream servers")} hint={t("Who is asked about names that are not of this cell.")}>
+			<div className="mb-4">
+				<Select
+					label={t("Find out names by")}
+					value={way.value}
+					onChange={way.set}
+					isDisabled={!may}
+					error={way.error}
+					hint={
+						way.value === "recurse"
+							? t(
+									"The cell asks the name servers of each domain itself, unencrypted: no single resolver learns it all, but your provider can read along.",
+								)
+							: t("One of the servers below learns every name; where it is encrypted, nobody else does.")
+					}
+					options={[
+						["forward", t("asking an upstream server")],
+						["recurse", t("asking from the root on")],
+					]}
+				/>
+			</div>
+			{d.recursion && (
+				<p className="mb-4">
+					<Status tone={d.recursion.silent ? "bad" : "ok"}>
+						{d.recursion.silent
+							? t("no name server answers")
+							: t("{zones} zones and {servers} servers known", {
+									zones: count(d.recursion.delegations),
+									servers: count(d.recursion.servers),
+								})}
+					</Status>
+				</p>
+			)}
 			{(d.upstreams ?? []).length > 0 && (
 				<ul className="mb-4 flex flex-col gap-1.5">
 					{d.upstreams.map((u) => (
@@ -114,18 +148,20 @@ function Upstreams({ d }: { d: State }) {
 					))}
 				</ul>
 			)}
-			<DraftList
-				path="dns.upstreams"
-				label={t("Chosen")}
-				hint={t(
-					"An address, or tls://, https:// or quic:// for an encrypted one. None: those of the system.",
-				)}
-				may={may}
-				stored={doc?.dns.upstreams}
-				standard={(d.upstreams ?? []).map((u) => u.address)}
-				placeholder="tls://dns.quad9.net#9.9.9.9"
-				add={t("Add a server")}
-			/>
+			{way.value !== "recurse" && (
+				<DraftList
+					path="dns.upstreams"
+					label={t("Chosen")}
+					hint={t(
+						"An address, or tls://, https:// or quic:// for an encrypted one. None: those of the system.",
+					)}
+					may={may}
+					stored={doc?.dns.upstreams}
+					standard={(d.upstreams ?? []).map((u) => u.address)}
+					placeholder="tls://dns.quad9.net#9.9.9.9"
+					add={t("Add a server")}
+				/>
+			)}
 		</Card>
 	)
 }
