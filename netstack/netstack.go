@@ -245,6 +245,7 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
+			s.compare(t)
 			if s.broken() != nil {
 				s.again(ctx, "the tunnel has broken")
 				broken = s.broken()
@@ -276,6 +277,23 @@ func (s *Server) again(ctx context.Context, why string) {
 		return
 	}
 	s.trouble.clear(codeDrift, codeUndo)
+}
+
+// compare tells of what `wg set` has changed. It stays until the network is next
+// applied: whoever does such a thing may be looking for a fault.
+func (s *Server) compare(now time.Time) {
+	if now.Unix()%5 != 0 {
+		return
+	}
+	var changed []string
+	if t := s.tunnel.Load(); t != nil {
+		changed = t.dev.Drift()
+	}
+	if len(changed) == 0 {
+		s.trouble.clear(codeTouched)
+		return
+	}
+	s.trouble.set(touched(changed))
 }
 
 func (s *Server) broken() error {
