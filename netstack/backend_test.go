@@ -38,8 +38,10 @@ func TestChangesByTheToolAreToldAndUndone(t *testing.T) {
 	w := newTown(t)
 	s, stop := w.serve(t)
 	defer stop()
-	w.self.Run(t, "wg", "set", "pic0", "fwmark", "7")
-	nettest.WaitFor(t, 20*time.Second, func() bool { return hasProblem(s, codeTouched) })
+	nettest.WaitFor(t, 30*time.Second, func() bool {
+		w.self.Run(t, "wg", "set", "pic0", "fwmark", "7") // an address of the host that comes up late undoes it
+		return hasProblem(s, codeTouched)
+	})
 	apply(t, s, w.config())
 	nettest.WaitFor(t, 20*time.Second, func() bool { return !hasProblem(s, codeTouched) })
 	if got := w.self.Run(t, "wg", "show", "pic0", "fwmark"); got != "off\n" && got != "off" {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"pic/core/config"
+	"pic/netstack/policy"
 	"pic/netstack/wgdev"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	LAN       string // where the LAN is; may be the same as WAN
 	LANNets   []netip.Prefix
 	Peers     []Peer
+	Rules     policy.Rules // of the document; the host adds to them
+	Filter    Filter
 }
 
 // A Peer is a device that may use the tunnel.
@@ -50,10 +53,15 @@ type Peer struct {
 func From(d *config.Document) Config {
 	w := &d.WireGuard
 	if !config.On(w.Enabled) {
-		return Config{}
+		if !config.On(d.Network.Router) {
+			return Config{}
+		}
+		c := Config{Interface: w.Interface, WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name, Rules: rulesOf(d), Filter: filterOf(d)}
+		c.Rules.Peers, c.Rules.Links = nil, nil // nobody reaches them
+		return c
 	}
 	c := Config{
-		Mode: TUN, Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
+		Mode: TUN, Rules: rulesOf(d), Filter: filterOf(d), Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
 		Backend: wgdev.Backend(w.Backend),
 		WAN:     d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 	}
@@ -96,6 +104,9 @@ func From(d *config.Document) Config {
 
 // check finds what could not work, whatever the host.
 func (c Config) check() error {
+	if err := c.checkForwards(); err != nil {
+		return err
+	}
 	if c.Mode == Off {
 		return nil
 	}
@@ -139,7 +150,7 @@ func validInterface(name string) bool {
 
 // routes reports whether the kernel has to forward. It has to even for peers
 // without any right, or they would wait for answers instead of being refused.
-func (c Config) routes() bool { return len(c.Peers) > 0 }
+func (c Config) routes() bool { return len(c.Peers) > 0 || c.Rules.Router || len(c.Rules.Forwards) > 0 }
 
 func (c Config) has6() bool {
 	return slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pic/core/service"
+	"pic/netstack/fw"
 	"pic/netstack/wgdev"
 )
 
@@ -161,12 +162,19 @@ func noKernel(err error) service.Problem {
 	}
 }
 
-func foreignDrop(chains []string) service.Problem {
+func foreignDrop(drops []fw.Drop) service.Problem {
+	var texts, fixes []string
+	for _, d := range drops {
+		texts = append(texts, fmt.Sprintf("The chain %s drops %s.", d.Chain, d.What))
+		if !slices.Contains(fixes, d.Fix) {
+			fixes = append(fixes, d.Fix)
+		}
+	}
 	return service.Problem{
 		Code: codeForeignDrop, Severity: service.Warning,
 		Title: "Another firewall may stop the VPN's traffic",
-		Text:  "These chains drop forwarded packets that they do not know: " + strings.Join(chains, ", ") + ".",
-		Fix:   "Allow the VPN's interface in them, in both directions, or switch that firewall's forward policy to accept.",
+		Text:  strings.Join(texts, " "),
+		Fix:   "Run `" + strings.Join(fixes, "`, `") + "`, and make it last as that firewall's manual says.",
 	}
 }
 

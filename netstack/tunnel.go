@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"pic/netstack/policy"
 	"pic/netstack/wgdev"
 
 	"github.com/vishvananda/netlink"
@@ -34,7 +33,7 @@ func (s *Server) openTunnel(ground Mode, c Config, want wgdev.Config) (_ *tunnel
 		if err != nil {
 			return nil, fmt.Errorf("user-space network: %w", err)
 		}
-		t.stack.obey(policy.New(c.rules(nil)))
+		t.stack.obey(s.policy.Load())
 		o.TUN, o.Batch = t.stack, userBatch
 	}
 	if t.dev, err = wgdev.Open(o, want); err != nil {
@@ -105,9 +104,6 @@ func (t *tunnel) set(c Config, want wgdev.Config) error {
 	have, err := t.dev.State()
 	if err != nil {
 		return err
-	}
-	if t.stack != nil {
-		t.stack.obey(policy.New(c.rules(nil)))
 	}
 	if err := t.dev.Set(want); err != nil {
 		return err
