@@ -197,11 +197,14 @@ func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 
 // watch sees again now and then whether the upstreams pass signatures on.
 func (t *trust) watch(ctx context.Context) {
-	if !t.on() || t.forward.routing.Load().root.iter != nil {
+	if !t.on() {
 		return
 	}
 	if t.checks() {
 		t.renew(ctx)
+	}
+	if t.forward.routing.Load().root.iter != nil {
+		return // there are none
 	}
 	wait := retryEvery
 	if p := t.passing.Load(); p != nil && p.ok {
