@@ -1,6 +1,7 @@
 package iterate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -62,10 +63,11 @@ func (j *job) follow(ctx context.Context, q query) (*outcome, error) {
 	anew := false
 	m := minimiser{name: q.name}
 	var known string
+	var last *Failure
 	known, m.whole = j.r.begin(c, q.name)
 	for referrals := 0; referrals < maxReferrals; {
 		if ctx.Err() != nil {
-			return nil, &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "finding it out takes too long", Unreached: true}
+			return nil, cmp.Or(last, &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "finding it out takes too long", Unreached: true})
 		}
 		ask, whole := q, true
 		ask.zone = c.zone
@@ -74,6 +76,9 @@ func (j *job) follow(ctx context.Context, q query) (*outcome, error) {
 			ask.typ, ask.do = dns.TypeA, false
 		}
 		o, err := j.poll(ctx, c, ask, whole)
+		if f, ok := errors.AsType[*Failure](err); ok {
+			last = f
+		}
 		switch {
 		case errors.Is(err, errWork):
 			return nil, err

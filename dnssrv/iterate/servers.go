@@ -36,6 +36,8 @@ type server struct {
 	rtt      time.Duration // smoothed; 0: unknown
 	failures int           // in a row
 	broken   time.Time     // the last of them
+	lost     time.Time     // when what it did not answer then was asked
+	heard    time.Time     // the last answer
 	rest     time.Time     // until then it is left alone
 	edns     bool          // it has answered with EDNS
 	bare     time.Time     // until then EDNS is left out
@@ -84,7 +86,7 @@ func (s *server) outlook(now, revived time.Time) outlook {
 func (s *server) worked(took time.Duration, edns bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures = 0
+	s.failures, s.heard = 0, time.Now()
 	s.edns = s.edns || edns
 	if edns {
 		s.bare = time.Time{}
@@ -99,15 +101,15 @@ func (s *server) worked(took time.Duration, edns bool) {
 }
 
 // broke notes that what was asked at start was not answered. Questions lost at
-// the same time count once.
+// about the same time count once, and one lost in a stream of answers not at all.
 func (s *server) broke(start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if start.Before(s.broken) {
+	if s.heard.After(start) || start.Sub(s.lost) < firstGuess {
 		return
 	}
 	s.failures++
-	s.broken = time.Now()
+	s.broken, s.lost = time.Now(), start
 	if s.failures >= down {
 		s.rest = s.broken.Add(min(firstRest<<min(s.failures-down, 10), longRest))
 	}
@@ -200,7 +202,7 @@ type hears struct {
 	revived time.Time // when the last silence ended
 }
 
-const silence = 8 // misses in a row
+const silence = 6 // misses in a row
 
 func (h *hears) note(heard bool) {
 	h.mu.Lock()
