@@ -85,8 +85,8 @@ func (j *job) follow(ctx context.Context, q query) (*outcome, error) {
 		case err != nil && !whole:
 			m.whole = true
 			continue
-		case err != nil && !anew && c.zone != "." && time.Since(c.born) > minFailure:
-			// Its servers may be others by now.
+		case err != nil && !anew && c.zone != "." && (time.Since(c.born) > minFailure || j.r.hears.doubtful()):
+			// Its servers may be others by now, or nobody answers at all.
 			j.r.cuts.drop(c.zone)
 			if c, err = j.closest(ctx, parent(c.zone)); err != nil {
 				return nil, err

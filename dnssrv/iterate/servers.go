@@ -202,7 +202,17 @@ type hears struct {
 	revived time.Time // when the last silence ended
 }
 
-const silence = 6 // misses in a row
+const (
+	doubt   = 3 // misses in a row after which it is worth asking others
+	silence = 6 // and after which it is not the servers' fault
+)
+
+// doubtful reports whether nobody has answered lately.
+func (h *hears) doubtful() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.misses >= doubt
+}
 
 func (h *hears) note(heard bool) {
 	h.mu.Lock()
