@@ -282,14 +282,14 @@ func (p *poll) judge(t try) *outcome {
 		return nil
 	case got.kind == lame, got.kind == failed:
 		p.out[t.s] = true
-		if p.suspect = append(p.suspect, o.from); p.whole {
-			p.avoid()
-		}
+		p.suspect = append(p.suspect, o.from)
 		p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "the name servers of " + p.c.zone + " do not know it"}
 		return nil
 	case got.shaky && got.kind != referred:
 		p.out[t.s] = true
-		p.spare = cmp.Or(p.spare, o)
+		if p.spare == nil || p.spare.kind == denied {
+			p.spare = o
+		}
 		return nil
 	}
 	p.avoid() // of the others somebody knows better
