@@ -245,7 +245,7 @@ func (p *poll) note(t try) {
 	case t.err == nil:
 		t.s.worked(t.took, t.m.IsEdns0() != nil)
 		r.hears.note(true)
-	case errors.Is(t.err, upstream.ErrSpent):
+	case errors.Is(t.err, upstream.ErrSpent), errors.Is(t.err, upstream.ErrBusy):
 	case errors.Is(t.err, context.Canceled):
 		if t.took > t.wait { // another was asked meanwhile, and was quicker
 			t.s.broke(t.sent)

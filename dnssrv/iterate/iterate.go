@@ -101,6 +101,7 @@ type Resolver struct {
 
 	mu      sync.Mutex
 	servers *memory[*server]
+	room    chan struct{} // for connections over TCP
 	priming chan struct{} // closed when it is over; nil: it is not under way
 	primed  time.Time     // when it last began
 	wg      sync.WaitGroup
@@ -109,7 +110,7 @@ type Resolver struct {
 // New returns a resolver that knows nothing but the hints. Whoever made it
 // closes it.
 func New(o Options) *Resolver {
-	r := &Resolver{opt: o}
+	r := &Resolver{opt: o, room: make(chan struct{}, maxStreams)}
 	if len(r.opt.Hints) == 0 {
 		r.opt.Hints = Root()
 	}
@@ -118,14 +119,12 @@ func New(o Options) *Resolver {
 	r.orphans = newMemory(maxNames, func(l *located) time.Time { return l.until })
 	r.steps = newMemory(maxNames, func(s step) time.Time { return s.until })
 	r.servers = newMemory(maxServers, func(*server) time.Time { return time.Now().Add(time.Hour) })
-	r.servers.gone = (*server).close
-	return r
-}
-
-func (s *server) close() {
-	if s.via != nil {
-		go s.via.Close() // it waits for what is being read
+	r.servers.gone = func(s *server) {
+		if s.via != nil {
+			r.wg.Go(s.via.Close) // it waits for what is being read
+		}
 	}
+	return r
 }
 
 // Close ends all connections. No question may be under way.

@@ -27,6 +27,8 @@ const (
 	maxCuts    = 8192             // delegations that are remembered
 	maxNames   = 8192             // name servers whose addresses are
 	maxServers = 4096             // servers of which is known how they have been doing
+	maxStreams = 256              // connections over TCP
+	idle       = 2 * time.Second  // that one is kept without questions
 	maxLife    = 24 * time.Hour   // of delegations and addresses
 	minLife    = 5 * time.Second  // of the same, so that a TTL of 0 is of use for one question
 	minFailure = 5 * time.Second  // that it is known that something fails (RFC 9520 §3.2);

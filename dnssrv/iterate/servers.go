@@ -53,7 +53,7 @@ func (r *Resolver) server(a netip.AddrPort) *server {
 	}
 	s := &server{addr: a}
 	if r.opt.Ask == nil {
-		s.via = upstream.New(upstream.Address{Proto: upstream.UDP, IP: a}, upstream.Options{})
+		s.via = upstream.New(upstream.Address{Proto: upstream.UDP, IP: a}, upstream.Options{Idle: idle, Room: r.room})
 	}
 	r.servers.put(key, s)
 	return s
