@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -153,6 +155,9 @@ func (r *Resolver) hinted() *cut {
 // hints name (RFC 8109).
 func (j *job) root(ctx context.Context) (*cut, error) {
 	r := j.r
+	if slices.ContainsFunc(r.opt.Hints, func(a netip.AddrPort) bool { return a.Port() != port }) {
+		return r.hinted(), nil
+	}
 	for {
 		if c, ok := r.cuts.get(".", time.Now()); ok {
 			return c, nil

@@ -43,10 +43,11 @@ import (
 
 // Options are what a Resolver stands on; the zero value is good.
 type Options struct {
-	// Hints are where the servers of the root are; none: [Root].
+	// Hints are where the servers of the root are; none: [Root]. Where one has a
+	// port other than 53 they are not asked who else there is.
 	Hints []netip.AddrPort
 	// Refuse tells the addresses that are never asked, whoever names them; nil:
-	// none. Hints are asked all the same.
+	// none.
 	Refuse func(netip.Addr) bool
 	// Ask takes the place of the network.
 	Ask func(ctx context.Context, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error)

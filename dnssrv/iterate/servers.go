@@ -3,7 +3,9 @@ package iterate
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -160,10 +162,17 @@ func (r *Resolver) ask(ctx context.Context, s *server, q query, b *budget, bare 
 }
 
 // noRoute reports whether an error says that the host has no way to an address,
-// which is not the server's fault.
+// which is not the server's fault. What routers on the way say comes later than
+// connecting a UDP socket, and is.
 func noRoute(err error) bool {
-	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT) ||
-		errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EHOSTUNREACH) && !errors.Is(err, context.DeadlineExceeded)
+	call, ok := errors.AsType[*os.SyscallError](err)
+	if !ok || call.Syscall != "connect" && call.Syscall != "socket" {
+		return false
+	}
+	if _, tcp := errors.AsType[*net.OpError](err); tcp {
+		return false
+	}
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // families knows which of IPv4 and IPv6 the host has.
