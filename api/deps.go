@@ -11,6 +11,7 @@ import (
 	"pic/core/service"
 	"pic/core/users"
 	"pic/core/vault"
+	"pic/netstack/peerbook"
 )
 
 // Deps is what the API translates. Fields are required but where they say
@@ -28,7 +29,10 @@ type Deps struct {
 	Units  Units
 
 	Network VPN
+	Book    *peerbook.Book
 	Router  Router
+	Traffic Traffic
+	Edge    Edge
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

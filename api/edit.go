@@ -36,6 +36,7 @@ func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) 
 // An edit is one change of the document on behalf of a caller.
 type edit struct {
 	Changing
+	actor   string // default: the caller
 	reason  string
 	confirm time.Duration
 	do      func(*config.Document) error
@@ -50,7 +51,10 @@ func (a *API) change(ctx context.Context, e edit) (*config.Document, wire.Outcom
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime)
 	defer cancel()
-	c := config.Change{Base: base, Actor: callerOf(ctx).Name, Reason: e.reason, Confirm: e.confirm, Edit: e.do}
+	if e.actor == "" {
+		e.actor = callerOf(ctx).Name
+	}
+	c := config.Change{Base: base, Actor: e.actor, Reason: e.reason, Confirm: e.confirm, Edit: e.do}
 	began := time.Now()
 	if e.DryRun {
 		doc, diff, err := a.Store.Probe(ctx, c)

@@ -59,10 +59,10 @@ func (s *streams) enter(user string) (leave func(), ok bool) {
 
 func (a *API) eventRoutes() {
 	route(a, SignedIn, "GET /api/events", "What happens, as it happens (server-sent events)", a.eventStream,
-		answers("text/event-stream", "Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic) and, only where "+
-			"asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only."))
+		answers("text/event-stream", "Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic), peers (LivePeers: those "+
+			"that changed) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only."))
 	// No body has these types, so they would be missing from the OpenAPI.
-	for _, t := range []reflect.Type{reflect.TypeFor[wire.Pulse](), reflect.TypeFor[wire.Traffic]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[wire.Pulse](), reflect.TypeFor[wire.Traffic](), reflect.TypeFor[wire.LivePeer]()} {
 		a.huma.OpenAPI().Components.Schemas.Schema(t, true, "")
 	}
 }
@@ -70,11 +70,11 @@ func (a *API) eventRoutes() {
 type eventQuery struct {
 	LastEventID string   `header:"Last-Event-ID" maxLength:"64"`
 	Since       string   `query:"since" maxLength:"64" doc:"Like Last-Event-ID, for the first request of a page"`
-	Types       []string `query:"types" maxItems:"8" doc:"Only these of event, log, status, traffic, dns"`
+	Types       []string `query:"types" maxItems:"8" doc:"Only these of event, log, status, traffic, peers, dns"`
 }
 
 // kinds are the types of messages.
-func kinds() []string { return []string{"event", "log", "status", "traffic", "dns"} }
+func kinds() []string { return []string{"event", "log", "status", "traffic", "peers", "dns"} }
 
 func (a *API) eventStream(ctx context.Context, in *eventQuery) (*huma.StreamResponse, error) {
 	for _, t := range in.Types {
@@ -117,8 +117,9 @@ type stream struct {
 	checked       time.Time
 
 	queries <-chan querylog.Record
-	told    int                   // queries since the last look
-	devices map[netip.Addr]string // as of then; nil: not looked up
+	moments map[string]wire.LivePeer // as last sent, by name
+	told    int                      // queries since the last look
+	devices map[netip.Addr]string    // as of then; nil: not looked up
 }
 
 // resume sets where to go on from the id of the last message seen.
@@ -184,7 +185,7 @@ func (s *stream) run(ctx context.Context) {
 			ok = s.query(&q)
 		case <-look.C:
 			s.told, s.devices = 0, nil
-			ok = s.status() && s.traffic()
+			ok = s.status() && s.traffic() && s.peers()
 		case <-beat.C:
 			ok = s.valid() && s.write(": still here\n\n")
 		}
@@ -227,6 +228,22 @@ func (s *stream) traffic() bool {
 		return true
 	}
 	return s.send("traffic", s.api.traffic())
+}
+
+// peers sends what is new of the devices; at first of all.
+func (s *stream) peers() bool {
+	if !s.wants("peers") {
+		return true
+	}
+	changed, now := []wire.LivePeer{}, map[string]wire.LivePeer{}
+	for _, p := range s.api.moments() {
+		now[p.Name] = p
+		if old, ok := s.moments[p.Name]; !ok || old != p {
+			changed = append(changed, p)
+		}
+	}
+	s.moments = now
+	return len(changed) == 0 || s.send("peers", changed)
 }
 
 func (a *API) traffic() wire.Traffic {

@@ -31,7 +31,10 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/edge"
+	"pic/netstack/peerbook"
 	"pic/netstack/router"
+	"pic/netstack/traffic"
 	"pic/ntpsrv"
 	"pic/proxy"
 )
@@ -45,6 +48,7 @@ type household struct {
 	api    *API
 	server *httptest.Server
 	units  *someUnits
+	book   *peerbook.Book
 }
 
 const password = "correct horse battery"
@@ -74,16 +78,22 @@ func newHousehold(t *testing.T) *household {
 	t.Cleanup(func() { db.Close() })
 	sealed, err := vault.Open(filepath.Join(h.dir, "vault"))
 	must(t, err)
+	events := event.NewLog(100)
+	h.book = peerbook.New(peerbook.Options{
+		Log: log, Space: db.Space("peers"), Events: events,
+		Look: func() []peerbook.Seen { return nil },
+		Take: func(context.Context, string, string) error { return nil },
+	})
 	people := users.NewDirectory(db.Space("users"), log)
 	lines := event.NewLines(100)
 	h.deps = Deps{
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
-		Store: store, Users: people, Vault: sealed, Events: event.NewLog(100), Lines: lines,
-		Units: h.units, Network: someNetwork{}, Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+		Store: store, Users: people, Vault: sealed, Events: events, Lines: lines,
+		Units: h.units, Network: someNetwork{}, Book: h.book, Edge: edge.New(slog.New(slog.DiscardHandler), edge.Options{}), Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), Traffic: traffic.New(slog.New(slog.DiscardHandler), filepath.Join(h.dir, "traffic"), traffic.Sources{}), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
-	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), h.units)
+	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), service.Bind("peers", h.book, peerbook.From), h.units)
 	h.api = New(h.deps)
 	h.server = httptest.NewServer(h.api.Handler())
 	t.Cleanup(h.server.Close)
@@ -123,6 +133,7 @@ func (u *someUnits) Restart(_ context.Context, name string) error {
 
 type someNetwork struct{}
 
+func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
 

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"pic/core/config"
-	"pic/netstack"
+	"pic/netstack/handout"
 )
 
 // note warns of an endpoint that nobody chose: it is the cell's address at home.
@@ -20,35 +20,52 @@ func (a *API) note(given string) string {
 
 // writable says whether a configuration for peer can be written at all, before
 // anything is changed.
-func (a *API) writable(peer config.Peer, endpoint string, keys netstack.PeerKeys) error {
+func (a *API) writable(peer config.Peer, endpoint string, keys handout.Keys) error {
 	d := a.Store.Resolved().Clone()
 	d.Peers = []config.Peer{peer}
-	_, err := netstack.PeerConfig(d, peer.Name, endpoint, keys)
+	h, err := handout.Of(d, peer.Name, endpoint)
+	if err == nil {
+		_, err = h.Text(keys)
+	}
 	return err
 }
 
-// keep puts the keys into the vault and their ids into peer.
-func (a *API) keep(ctx context.Context, peer *config.Peer, keys netstack.PeerKeys) (forget func(), err error) {
+// keep puts the keys of a peer into the vault and their ids into key and preshared.
+func (a *API) keep(ctx context.Context, name string, keys handout.Keys, key, preshared *config.Secret) (forget func(), err error) {
 	forget = func() {
-		for _, id := range []config.Secret{peer.Key, peer.Preshared} {
+		for _, id := range []config.Secret{*key, *preshared} {
 			if id == "" {
 				continue
 			}
 			if err := a.Vault.Delete(id); err != nil {
-				a.Log.Warn("unused key stays in the vault", "peer", peer.Name, "err", err)
+				a.Log.Warn("unused key stays in the vault", "peer", name, "err", err)
 			}
 		}
 	}
 	if keys.Private != "" {
-		if peer.Key, err = a.Vault.Put(ctx, peerKeyKind, []byte(keys.Private)); err != nil {
-			return nil, fmt.Errorf("keeping the key of %s: %w", peer.Name, err)
+		if *key, err = a.Vault.Put(ctx, peerKeyKind, []byte(keys.Private)); err != nil {
+			return nil, fmt.Errorf("keeping the key of %s: %w", name, err)
 		}
 	}
-	if peer.Preshared, err = a.Vault.Put(ctx, presharedKind, []byte(keys.Preshared)); err != nil {
+	if *preshared, err = a.Vault.Put(ctx, presharedKind, []byte(keys.Preshared)); err != nil {
 		forget()
-		return nil, fmt.Errorf("keeping the key of %s: %w", peer.Name, err)
+		return nil, fmt.Errorf("keeping the key of %s: %w", name, err)
 	}
 	return forget, nil
+}
+
+// handOver writes the configuration of a peer and remembers that it was given.
+func (a *API) handOver(ctx context.Context, name, endpoint string, keys handout.Keys) (string, error) {
+	doc := a.Store.Resolved()
+	h, err := handout.Of(doc, name, endpoint)
+	if err != nil {
+		return "", wrong("endpoint", err.Error())
+	}
+	conf, err := h.Text(keys)
+	if err != nil {
+		return "", err
+	}
+	return conf, a.Book.Give(context.WithoutCancel(ctx), doc.Peer(name).PublicKey, h)
 }
 
 // Dialled is how the device shall reach the cell.
@@ -63,11 +80,15 @@ func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var keys netstack.PeerKeys
+	id := config.Keys{Key: p.Key, Preshared: p.Preshared}
+	if p.Next.PublicKey != "" {
+		id = p.Next
+	}
+	var keys handout.Keys
 	for _, k := range []struct {
 		id  config.Secret
 		key *string
-	}{{p.Key, &keys.Private}, {p.Preshared, &keys.Preshared}} {
+	}{{id.Key, &keys.Private}, {id.Preshared, &keys.Preshared}} {
 		if k.id == "" {
 			continue
 		}
@@ -77,11 +98,7 @@ func (a *API) conf(ctx context.Context, name, endpoint string) (string, error) {
 		}
 		*k.key = string(secret)
 	}
-	conf, err := netstack.PeerConfig(doc, name, endpoint, keys)
-	if err != nil {
-		return "", wrong("endpoint", err.Error())
-	}
-	return conf, nil
+	return a.handOver(ctx, name, endpoint, keys)
 }
 
 type peerConfigInput struct {

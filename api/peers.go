@@ -6,16 +6,20 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
 	"pic/api/wire"
 	"pic/core/config"
 	"pic/netstack"
+	"pic/netstack/handout"
 )
 
 // VPN is the tunnel to the household's devices.
 type VPN interface {
 	// Peers returns the state of the peers that may use the tunnel.
 	Peers() []netstack.PeerStatus
+	// Addresses are the host's own, without loopback and link-local ones.
+	Addresses() []netip.Addr
 	// NAT says in words what is translated on the way out.
 	NAT() []string
 }
@@ -38,45 +42,23 @@ func (a *API) peerRoutes() {
 	route(a, SignedIn, "GET /api/peers/{peer}/config", "The .conf of a device, with its keys; for its owner and administrators", a.peerConfig,
 		answers("text/plain", "What wg-quick and the apps read"))
 	route(a, SignedIn, "GET /api/peers/{peer}/qr", "The same as a QR code", a.peerQR, answers("image/svg+xml", "A QR code"))
+	route(a, SignedIn, "GET /api/peers/{peer}/history", "What a device carried", a.peerHistory)
+	route(a, SignedIn, "POST /api/peers/{peer}/rotate", "Give a device new keys; the former ones are good until it uses the new ones", a.rotatePeer)
+	route(a, SignedIn, "POST /api/peers/{peer}/link", "Make a one-time link by which the device enrols itself, in place of a former one", a.linkPeer)
+	route(a, SignedIn, "DELETE /api/peers/{peer}/link", "Make the link worthless", a.unlinkPeer)
+	route(a, Anyone, "POST /api/enrol/look", "What a link is for; it stays good", a.enrolLook)
+	route(a, Anyone, "POST /api/enrol", "Let a device in by its link, which is used up", a.enrol)
+	route(a, Viewers, "GET /api/groups", "Groups of devices and what they may reach", a.listGroups)
+	route(a, Admins, "POST /api/groups", "Add a group", a.addGroup)
+	route(a, Admins, "PUT /api/groups/{group}", "Change a group; what is left out stays", a.editGroup)
+	route(a, Admins, "DELETE /api/groups/{group}", "Remove a group; devices that were in it keep what they have themselves", a.removeGroup)
 	route(a, Viewers, "GET /api/wireguard", "The tunnel and its peers", a.wireguard)
+	route(a, Admins, "POST /api/wireguard/rotate", "Give the cell a new key; every device needs its file anew", a.rotateCell)
 }
 
 // OnePeer names a peer in the path.
 type OnePeer struct {
 	Peer string `path:"peer" maxLength:"63" example:"laptop"`
-}
-
-// view puts together what the document and the tunnel know of peers.
-func (a *API) view(peers []config.Peer) []wire.Peer {
-	live := map[string]netstack.PeerStatus{}
-	if a.Network != nil {
-		for _, s := range a.Network.Peers() {
-			live[s.PublicKey] = s
-		}
-	}
-	out := []wire.Peer{}
-	for _, p := range peers {
-		s := live[p.PublicKey]
-		w := wire.Peer{
-			Name: p.Name, Owner: p.Owner, Address: p.Address, Address6: p.Address6, PublicKey: p.PublicKey,
-			HasConfig: p.Key != "", Disabled: p.Disabled, Internet: config.On(p.Internet), LAN: config.On(p.LAN), Split: p.Split,
-			LastHandshake: s.LastHandshake, RxBytes: s.RxBytes, TxBytes: s.TxBytes,
-		}
-		if s.Endpoint.IsValid() {
-			w.Endpoint = s.Endpoint.String()
-		}
-		out = append(out, w)
-	}
-	return out
-}
-
-// shown is a peer after an edit, nil where it is gone already.
-func (a *API) shown(name string) *wire.Peer {
-	p := a.Store.Resolved().Peer(name)
-	if p == nil {
-		return nil
-	}
-	return &a.view([]config.Peer{*p})[0]
 }
 
 // mine reports whether the caller may see p whole and change it.
@@ -110,7 +92,7 @@ func (a *API) listPeers(ctx context.Context, _ *struct{}) (*tagged[[]wire.Peer],
 			some = append(some, p)
 		}
 	}
-	return &tagged[[]wire.Peer]{etag(doc.Revision), a.view(some)}, nil
+	return &tagged[[]wire.Peer]{etag(doc.Revision), a.view(doc, some)}, nil
 }
 
 func (a *API) getPeer(ctx context.Context, in *OnePeer) (*tagged[wire.Peer], error) {
@@ -119,7 +101,7 @@ func (a *API) getPeer(ctx context.Context, in *OnePeer) (*tagged[wire.Peer], err
 	if err != nil {
 		return nil, err
 	}
-	return &tagged[wire.Peer]{etag(doc.Revision), a.view([]config.Peer{*p})[0]}, nil
+	return &tagged[wire.Peer]{etag(doc.Revision), a.view(doc, []config.Peer{*p})[0]}, nil
 }
 
 type addPeerInput struct {
@@ -127,31 +109,54 @@ type addPeerInput struct {
 	Body wire.NewPeer
 }
 
+// wanted is the peer that n asks for, or why the caller may not.
+func wanted(c *caller, n *wire.NewPeer) (config.Peer, error) {
+	if !c.admin() {
+		if n.Owner != "" && n.Owner != c.Name || n.Address.IsValid() || n.Groups != nil || n.Site != nil || grants(n.PeerRights) {
+			return config.Peer{}, fail(http.StatusForbidden, "forbidden", "only an administrator says what a device may reach, its address or another owner")
+		}
+		n.Owner = c.Name
+	}
+	p := config.Peer{
+		Name: n.Name, Owner: n.Owner, PublicKey: n.PublicKey, Address: n.Address, Split: n.Split, Device: n.Device, MAC: n.MAC,
+		DNS: n.DNS, Keepalive: n.Keepalive, Expires: n.Expires, Site: n.Site, Groups: n.Groups,
+	}
+	grant(&p.Rights, n.PeerRights)
+	if err := future(n.Expires); err != nil {
+		return config.Peer{}, err
+	}
+	return p, nil
+}
+
+// future refuses an end that is over before it is set.
+func future(end time.Time) error {
+	if !end.IsZero() && !end.After(time.Now()) {
+		return wrong("expires", "is in the past; switch the device off instead")
+	}
+	return nil
+}
+
 // addPeer makes the keys, keeps them in the vault, and then changes the document.
 // If that fails the keys are thrown away again.
 func (a *API) addPeer(ctx context.Context, in *addPeerInput) (*tagged[wire.PeerOutcome], error) {
 	c, n := callerOf(ctx), in.Body
-	if !c.admin() {
-		if n.Owner != "" && n.Owner != c.Name || n.Address.IsValid() {
-			return nil, errForbidden
-		}
-		n.Owner = c.Name
+	peer, err := wanted(c, &n)
+	if err != nil {
+		return nil, err
 	}
-	peer := config.Peer{
-		Name: n.Name, Owner: n.Owner, PublicKey: n.PublicKey, Address: n.Address,
-		Rights: config.Rights{Internet: n.Internet, LAN: n.LAN}, Split: n.Split,
-	}
-	keys := netstack.PeerKeys{Preshared: netstack.NewPreshared()}
+	keys := handout.Keys{Preshared: netstack.NewPreshared()}
 	if peer.PublicKey == "" {
 		keys.Private, peer.PublicKey = netstack.NewKey()
 	}
 	if err := a.writable(peer, n.Endpoint, keys); err != nil {
 		return nil, wrong("endpoint", err.Error())
 	}
+	if n.Link {
+		keys.Private = "" // the device makes its own; nobody ever has this one
+	}
 	forget := func() {}
 	if !in.DryRun {
-		var err error
-		if forget, err = a.keep(ctx, &peer, keys); err != nil {
+		if forget, err = a.keep(ctx, peer.Name, keys, &peer.Key, &peer.Preshared); err != nil {
 			return nil, err
 		}
 	}
@@ -165,10 +170,17 @@ func (a *API) addPeer(ctx context.Context, in *addPeerInput) (*tagged[wire.PeerO
 		return nil, err
 	}
 	body := wire.PeerOutcome{Outcome: out, Note: a.note(n.Endpoint)}
+	switch {
+	case in.DryRun:
+	case n.Link:
+		body.Link, err = a.newLink(ctx, n.Name, peer.PublicKey, wire.NewLink{Hours: n.LinkHours, Endpoint: n.Endpoint})
+	default:
+		body.Config, err = a.handOver(ctx, n.Name, n.Endpoint, keys)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if !in.DryRun {
-		if body.Config, err = netstack.PeerConfig(a.Store.Resolved(), n.Name, n.Endpoint, keys); err != nil {
-			return nil, err
-		}
 		body.Peer = a.shown(n.Name)
 	}
 	return &tagged[wire.PeerOutcome]{etag(out.Revision), body}, nil
@@ -192,29 +204,15 @@ func (a *API) insert(d *config.Document, c *caller, peer config.Peer) error {
 		}
 	}
 	if !peer.Address.IsValid() {
-		var ok bool
-		if peer.Address, ok = nextAddress(a.Store.Resolved().WireGuard, d.Peers); !ok {
+		r := a.Store.Resolved().Clone()
+		r.Peers = d.Peers
+		var err error
+		if peer.Address, err = config.NextAddress(r); err != nil {
 			return &config.FieldError{Path: "wireguard.subnet", Problem: "has no free address left; remove a peer or choose a larger subnet"}
 		}
 	}
 	d.Peers = append(d.Peers, peer)
 	return nil
-}
-
-// nextAddress is the lowest address of the VPN that nobody has. The first is the
-// cell's, the last of IPv4 is for broadcasts.
-func nextAddress(w config.WireGuard, peers []config.Peer) (netip.Addr, bool) {
-	taken := map[netip.Addr]bool{}
-	for _, p := range peers {
-		taken[p.Address] = true
-	}
-	cell, _ := w.VPN()
-	for a := cell.Next(); w.Subnet.Contains(a) && w.Subnet.Contains(a.Next()); a = a.Next() {
-		if !taken[a] {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
 }
 
 type editPeerInput struct {
@@ -225,8 +223,13 @@ type editPeerInput struct {
 
 func (a *API) editPeer(ctx context.Context, in *editPeerInput) (*tagged[wire.PeerOutcome], error) {
 	c, b := callerOf(ctx), in.Body
-	if !c.admin() && (b.Owner != nil || b.Address != nil || b.Internet != nil || b.LAN != nil) {
-		return nil, fail(http.StatusForbidden, "forbidden", "only an administrator changes what a device may reach, its address or its owner")
+	if !c.admin() && (b.Owner != nil || b.Address != nil || b.Expires != nil || b.Site != nil || b.Groups != nil || grants(b.PeerRights)) {
+		return nil, fail(http.StatusForbidden, "forbidden", "only an administrator changes what a device may reach, its address, its time or its owner")
+	}
+	if b.Expires != nil {
+		if err := future(*b.Expires); err != nil {
+			return nil, err
+		}
 	}
 	name := in.Peer
 	_, out, err := a.change(ctx, edit{
@@ -244,13 +247,18 @@ func (a *API) editPeer(ctx context.Context, in *editPeerInput) (*tagged[wire.Pee
 			set(&p.Address, b.Address)
 			set(&p.Disabled, b.Disabled)
 			set(&p.Split, b.Split)
-			if b.Internet != nil {
-				p.Internet = b.Internet
+			set(&p.Device, b.Device)
+			set(&p.MAC, b.MAC)
+			set(&p.DNS, b.DNS)
+			set(&p.Keepalive, b.Keepalive)
+			set(&p.Expires, b.Expires)
+			set(&p.Site, b.Site)
+			set(&p.Groups, b.Groups)
+			grant(&p.Rights, b.PeerRights)
+			if b.Name != nil && *b.Name != p.Name {
+				p.Name = *b.Name
+				renamed(d, in.Peer, *b.Name)
 			}
-			if b.LAN != nil {
-				p.LAN = b.LAN
-			}
-			set(&p.Name, b.Name)
 			name = p.Name
 			return nil
 		},
@@ -263,6 +271,31 @@ func (a *API) editPeer(ctx context.Context, in *editPeerInput) (*tagged[wire.Pee
 		body.Peer = a.shown(name)
 	}
 	return &tagged[wire.PeerOutcome]{etag(out.Revision), body}, nil
+}
+
+// renamed follows a peer or group that has another name in the rights to reach it;
+// to is empty where it is gone.
+func renamed(d *config.Document, from, to string) {
+	follow := func(names []string) []string {
+		i := slices.Index(names, from)
+		switch {
+		case i < 0:
+			return names
+		case to != "":
+			names[i] = to
+		case len(names) == 1:
+			return []string{config.None}
+		default:
+			names = slices.Delete(names, i, i+1)
+		}
+		return names
+	}
+	for i := range d.Peers {
+		d.Peers[i].Rights.Peers = follow(d.Peers[i].Rights.Peers)
+	}
+	for i := range d.Network.Groups {
+		d.Network.Groups[i].Rights.Peers = follow(d.Network.Groups[i].Rights.Peers)
+	}
 }
 
 type removePeerInput struct {
@@ -281,6 +314,7 @@ func (a *API) removePeer(ctx context.Context, in *removePeerInput) (*outcome, er
 				return err
 			}
 			d.Peers = slices.DeleteFunc(d.Peers, func(p config.Peer) bool { return p.Name == in.Peer })
+			renamed(d, in.Peer, "")
 			return nil
 		},
 	})

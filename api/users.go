@@ -180,6 +180,11 @@ func dropUser(d *config.Document, name string) error {
 	if len(d.Users) == before {
 		return missing("user " + name)
 	}
+	for _, p := range d.Peers {
+		if p.Owner == name {
+			renamed(d, p.Name, "")
+		}
+	}
 	d.Peers = slices.DeleteFunc(d.Peers, func(p config.Peer) bool { return p.Owner == name })
 	for i := range d.Mail.Aliases {
 		al := &d.Mail.Aliases[i]

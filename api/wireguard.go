@@ -12,8 +12,8 @@ func (a *API) wireguard(context.Context, *struct{}) (*body[wire.WireGuard], erro
 	w := doc.WireGuard
 	out := wire.WireGuard{
 		Enabled: config.On(w.Enabled), Backend: "tun", Interface: w.Interface, PublicKey: w.PublicKey, Port: w.Port,
-		Endpoint: w.Endpoint, Subnet: w.Subnet, Subnet6: w.Subnet6, MTU: w.MTU,
-		NAT: list(a.Network.NAT()), Peers: a.view(doc.Peers),
+		Endpoint: w.Endpoint, Subnet: w.Subnet, Subnet6: w.Subnet6, MTU: w.MTU, OpenPort: config.On(w.OpenPort),
+		NAT: list(a.Network.NAT()), Peers: a.view(doc, doc.Peers),
 	}
 	if doc.Cell.Mode == config.Trial {
 		out.Backend, out.Interface = "netstack", ""

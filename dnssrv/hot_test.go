@@ -60,6 +60,7 @@ func recalled(s *Server, b []byte, c client) (out []byte, hit bool) {
 
 func TestKeptAnswersAreTheOnesThatWouldBeMade(t *testing.T) {
 	s := warmed(t, 0)
+	s.table.Load().responses = 0 // or the stranger gets nothing before long
 	r := rand.New(rand.NewPCG(1, 2))
 	askers := []string{"127.0.0.1", fromLAN, fromVPN, "192.168.1.77", "203.0.113.5"}
 	names := []string{"home.oak.home.arpa.", "oak.home.arpa.", "x.apps.oak.home.arpa.", "shop.oak.home.arpa.", "no.oak.home.arpa.", "www.example.net.", "x.sub.oak.home.arpa.", "1.1.168.192.in-addr.arpa.", "localhost.", "."}

@@ -1,8 +1,11 @@
 package dnssrv
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"pic/core/config"
 )
@@ -42,5 +45,34 @@ func TestUpstreamsThatAreTheCellItselfAreToldOf(t *testing.T) {
 				t.Errorf("%v: %s", codes, text)
 			}
 		})
+	}
+}
+
+func TestTheCellIsNoUpstreamOfItself(t *testing.T) {
+	d := oak()
+	d.DNS.Port = 53
+	d.DNS.Upstreams = []string{"127.0.0.53", "192.168.1.1", "10.80.1.1:53", "[::1]:53", "192.168.1.254", "127.0.0.1:5399"}
+	tab := compiled(t, d)
+	if got := fmt.Sprint(tab.routes[0].upstreams); got != "[192.168.1.254:53 127.0.0.1:5399]" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestNothingOfTestLeavesTheHost(t *testing.T) {
+	d := oak()
+	d.DNS.Upstreams = []string{"9.9.9.9"}
+	m := moment{table: compiled(t, d)}
+	if r, _, ok := m.resolve(parsed(t, "x.test", "A")); !ok || r.rcode != dns.RcodeNameError {
+		t.Errorf("got %s, %v", said(r), ok)
+	}
+	f := newForwarder(cacheBytes)
+	d.DNS.Upstreams = []string{"9.9.9.9", "127.0.0.1"}
+	tab := compiled(t, d)
+	f.follow(tab.routes, tab.care)
+	defer f.close()
+	for _, u := range f.routing.Load().root.order(question{name: mustName("x.test")}) {
+		if !u.addr.IP.Addr().IsLoopback() {
+			t.Errorf("would ask %v", u.addr)
+		}
 	}
 }

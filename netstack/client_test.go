@@ -14,6 +14,7 @@ import (
 
 	"pic/core/config"
 	"pic/internal/nettest"
+	"pic/netstack/handout"
 )
 
 // A town is a cell on the host of the test with a LAN and the internet, and a
@@ -81,8 +82,11 @@ func (w *town) allow(internet, lan bool) {
 // gives out.
 func (w *town) join(t *testing.T) {
 	t.Helper()
-	conf, err := PeerConfig(config.Resolve(w.doc, config.Env{}), "laptop", "",
-		PeerKeys{Private: w.keys["laptop"], Preshared: w.keys["psk"]})
+	given, err := handout.Of(config.Resolve(w.doc, config.Env{}), "laptop", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, err := given.Text(handout.Keys{Private: w.keys["laptop"], Preshared: w.keys["psk"]})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"pic/core/config"
+	"pic/netstack/policy"
 )
 
 // A Mode is the ground that the tunnel stands on.
@@ -30,6 +31,8 @@ type Config struct {
 	LAN       string // where the LAN is; may be the same as WAN
 	LANNets   []netip.Prefix
 	Peers     []Peer
+	Rules     policy.Rules // of the document; the host adds to them
+	Filter    Filter
 }
 
 // A Peer is a device that may use the tunnel.
@@ -37,9 +40,10 @@ type Peer struct {
 	Name      string
 	PublicKey string // base64
 	Preshared config.Secret
-	Addrs     []netip.Addr
-	Internet  bool // may reach what is beyond the LAN
-	LAN       bool // may reach the LAN
+	Addrs     []netip.Addr   // none: keys that a peer is to change to, which reach nothing yet
+	Site      []netip.Prefix // networks behind it
+	Internet  bool           // may reach what is beyond the LAN
+	LAN       bool           // may reach the LAN
 }
 
 // From picks the server's Config out of the resolved document. Peers that are
@@ -47,10 +51,15 @@ type Peer struct {
 func From(d *config.Document) Config {
 	w := &d.WireGuard
 	if !config.On(w.Enabled) {
-		return Config{}
+		if !config.On(d.Network.Router) {
+			return Config{}
+		}
+		c := Config{Interface: w.Interface, WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name, Rules: rulesOf(d), Filter: filterOf(d)}
+		c.Rules.Peers, c.Rules.Links = nil, nil // nobody reaches them
+		return c
 	}
 	c := Config{
-		Mode: TUN, Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
+		Mode: TUN, Rules: rulesOf(d), Filter: filterOf(d), Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
 		WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 	}
 	if d.Cell.Mode == config.Trial {
@@ -75,7 +84,7 @@ func From(d *config.Document) Config {
 		}
 		peer := Peer{
 			Name: p.Name, PublicKey: p.PublicKey, Preshared: p.Preshared,
-			Internet: config.On(p.Internet), LAN: config.On(p.LAN),
+			Internet: config.On(p.Internet), LAN: config.On(p.LAN), Site: p.Site,
 		}
 		for _, a := range []netip.Addr{p.Address, p.Address6} {
 			if a.IsValid() {
@@ -83,12 +92,18 @@ func From(d *config.Document) Config {
 			}
 		}
 		c.Peers = append(c.Peers, peer)
+		if p.Next.PublicKey != "" {
+			c.Peers = append(c.Peers, Peer{Name: p.Name, PublicKey: p.Next.PublicKey, Preshared: p.Next.Preshared})
+		}
 	}
 	return c
 }
 
 // check finds what could not work, whatever the host.
 func (c Config) check() error {
+	if err := c.checkForwards(); err != nil {
+		return err
+	}
 	if c.Mode == Off {
 		return nil
 	}
@@ -132,7 +147,7 @@ func validInterface(name string) bool {
 
 // routes reports whether the kernel has to forward. It has to even for peers
 // without any right, or they would wait for answers instead of being refused.
-func (c Config) routes() bool { return len(c.Peers) > 0 }
+func (c Config) routes() bool { return len(c.Peers) > 0 || c.Rules.Router || len(c.Rules.Forwards) > 0 }
 
 func (c Config) has6() bool {
 	return slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

@@ -48,6 +48,25 @@ func (h *host) addresses() []netip.Addr {
 	return slices.Compact(out)
 }
 
+// on returns the addresses of an interface, without link-local ones.
+func (h *host) on(card string) []netip.Addr {
+	link, err := netlink.LinkByName(card)
+	if err != nil {
+		return nil
+	}
+	list, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		if p := prefix(a.IPNet).Addr(); p.IsGlobalUnicast() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // onLink returns the networks that an interface is in.
 func (h *host) onLink(card string) []netip.Prefix {
 	if card == "" {

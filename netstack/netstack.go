@@ -39,6 +39,7 @@ import (
 
 	"pic/core/config"
 	"pic/netstack/fw"
+	"pic/netstack/policy"
 )
 
 // A Server is the cell's VPN and its policy. Use [New]. It implements
@@ -50,19 +51,22 @@ type Server struct {
 	host    *host
 	trouble troubles
 
-	tunnel atomic.Pointer[tunnel] // nil while there is none; written under mu
+	tunnel   atomic.Pointer[tunnel]        // nil while there is none; written under mu
+	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
+	firewall *fw.Firewall
 
-	mu       sync.Mutex
-	conf     Config // in force
-	firewall fw.Firewall
-	routing  routing
-	heard    map[key]wgPeer // peers of a tunnel that another is to replace
+	mu      sync.Mutex
+	conf    Config // in force
+	filters bool   // the packet filter is ours
+	passing passing
+	routing routing
+	heard   map[key]wgPeer // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
 // the secrets that the document names: keys, 32 bytes or their base64.
 func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
-	return &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost()}
+	return &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log)}
 }
 
 // Check reports why c could not be applied.
@@ -108,16 +112,24 @@ func (s *Server) move(c Config) error {
 		return err
 	}
 	ground := s.possible(c)
-	if ground == TUN {
+	filters := ground == TUN || c.Rules.Router
+	if filters {
 		if err := s.guard(c); err != nil {
 			return err
 		}
 	}
+	if ground == UserSpace {
+		s.policy.Store(policy.New(c.rules(s.host.terrain(c), s.passing, time.Now())))
+	}
 	if err := s.tunnelTo(ground, c, want); err != nil {
 		return err
 	}
-	if ground == TUN {
+	if filters {
 		return nil
+	}
+	s.filters = false
+	if ground == Off {
+		s.policy.Store(nil)
 	}
 	return errors.Join(s.firewall.Remove(), s.routing.restore())
 }
@@ -146,11 +158,17 @@ func (s *Server) possible(c Config) Mode {
 
 // guard puts the table in force and then lets the kernel route.
 func (s *Server) guard(c Config) error {
-	if err := s.firewall.Set(fw.Compile(c.model(s.host.onLink(c.LAN)))); err != nil {
+	now := time.Now()
+	g := s.host.terrain(c)
+	if err := s.firewall.Set(fw.Compile(c.model(g, s.passing, now))); err != nil {
 		return err
 	}
-	if chains := fw.Foreign(); len(chains) > 0 && c.routes() {
-		s.trouble.set(foreignDrop(chains))
+	s.filters = true
+	if err := s.enforce(policy.New(c.rules(g, s.passing, now))); err != nil {
+		return err
+	}
+	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() {
+		s.trouble.set(foreignDrop(drops))
 	} else {
 		s.trouble.clear(codeForeignDrop)
 	}
@@ -187,6 +205,9 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		return nil
 	}
 	if old != nil {
+		if old.stack != nil {
+			old.stack.obey(s.policy.Load())
+		}
 		return old.set(c, want)
 	}
 	t, err := s.openTunnel(ground, c, want)
@@ -222,7 +243,11 @@ func (s *Server) Run(ctx context.Context) error {
 	moved := make(chan struct{}, 1)
 	wg.Go(func() { watchAddresses(ctx, s.log, moved) })
 	touched := make(chan struct{}, 1)
-	wg.Go(func() { watchFirewall(ctx, s.log, touched) })
+	wg.Go(func() {
+		if err := s.firewall.Watch(ctx, func() { poke(touched) }); err != nil {
+			s.log.Debug("changes of the packet filter are not watched", "err", err)
+		}
+	})
 
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -241,6 +266,7 @@ func (s *Server) Run(ctx context.Context) error {
 			} else {
 				s.trouble.clear(codePorts)
 			}
+			s.pastDue(t)
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
@@ -256,7 +282,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.move(Config{})
-	s.conf = Config{}
+	s.conf, s.passing = Config{}, passing{}
 	s.trouble.clear()
 	return errors.Join(broken, err)
 }
@@ -265,7 +291,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) again(ctx context.Context, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conf.Mode == Off {
+	if s.conf.Mode == Off && !s.conf.Rules.Router {
 		return
 	}
 	s.log.Debug("applying again", "why", why)

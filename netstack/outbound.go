@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -238,7 +239,13 @@ func (o *outbound) recover() {
 // tunnel.
 func beyond(p *policy.Policy, proto uint8, src, dst netip.AddrPort) bool {
 	v := p.Decide(policy.Flow{Src: src.Addr(), Dst: dst.Addr(), Proto: proto, Port: dst.Port()})
-	return v.Allow && (v.Way == policy.ToLAN || v.Way == policy.ToWAN)
+	switch v.Way {
+	case policy.ToLAN, policy.ToWAN:
+		return v.Allow
+	case policy.ToCell: // by another of the host's addresses
+		return v.Allow && !slices.Contains(p.Rules().Cell, dst.Addr())
+	}
+	return false
 }
 
 func party(a tcpip.Address, port uint16) netip.AddrPort {

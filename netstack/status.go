@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pic/core/service"
+	"pic/netstack/fw"
 )
 
 // A PeerStatus is what is known of a peer's connection. It is zero but for the
@@ -140,12 +141,19 @@ func noSocket(err error) service.Problem {
 	}
 }
 
-func foreignDrop(chains []string) service.Problem {
+func foreignDrop(drops []fw.Drop) service.Problem {
+	var texts, fixes []string
+	for _, d := range drops {
+		texts = append(texts, fmt.Sprintf("The chain %s drops %s.", d.Chain, d.What))
+		if !slices.Contains(fixes, d.Fix) {
+			fixes = append(fixes, d.Fix)
+		}
+	}
 	return service.Problem{
 		Code: codeForeignDrop, Severity: service.Warning,
 		Title: "Another firewall may stop the VPN's traffic",
-		Text:  "These chains drop forwarded packets that they do not know: " + strings.Join(chains, ", ") + ".",
-		Fix:   "Allow the VPN's interface in them, in both directions, or switch that firewall's forward policy to accept.",
+		Text:  strings.Join(texts, " "),
+		Fix:   "Run `" + strings.Join(fixes, "`, `") + "`, and make it last as that firewall's manual says.",
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"pic/netstack/policy"
-
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	wg "golang.zx2c4.com/wireguard/device"
@@ -50,7 +48,7 @@ func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err 
 		card = t.stack
 	}
 	if t.stack != nil {
-		t.stack.obey(policy.New(c.rules(nil)))
+		t.stack.obey(s.policy.Load())
 	}
 	t.dev = wg.NewDevice(card, newBind(batch), wireguardLog(s.log))
 	defer func() {
@@ -124,9 +122,6 @@ func (t *tunnel) set(c Config, want device) error {
 	}
 	if want.port == 0 {
 		want.port = have.port
-	}
-	if t.stack != nil {
-		t.stack.obey(policy.New(c.rules(nil)))
 	}
 	if cmds := diff(have, want); cmds != "" {
 		if err := t.dev.IpcSet(cmds); err != nil {

@@ -58,6 +58,7 @@ func (s *Server) desire(c Config) (device, error) {
 		for _, a := range p.Addrs {
 			w.allowed = append(w.allowed, netip.PrefixFrom(a, a.BitLen()))
 		}
+		w.allowed = append(w.allowed, p.Site...)
 		d.peers[pub] = w
 	}
 	return d, nil

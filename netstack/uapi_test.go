@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -154,55 +153,4 @@ func TestKeysAreThoseOfWireGuard(t *testing.T) {
 	if s := fmt.Sprint(slog.AnyValue(key{1}).Resolve()); strings.Contains(s, "1") {
 		t.Errorf("a key shows in logs as %s", s)
 	}
-}
-
-func TestPeerConfigIsForWgQuick(t *testing.T) {
-	d := document()
-	for _, name := range []string{"laptop", "guest"} {
-		got, err := PeerConfig(d, name, "", PeerKeys{Private: keyB, Preshared: keyC})
-		if err != nil {
-			t.Fatal(err)
-		}
-		golden(t, "conf-"+name+".conf", got)
-	}
-	own, err := PeerConfig(d, "laptop", "[2001:db8::1]:99", PeerKeys{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(own, "Endpoint = [2001:db8::1]:99\n") || strings.Contains(own, "\nPrivateKey") || strings.Contains(own, "Preshared") {
-		t.Errorf("got\n%s", own)
-	}
-	d.WireGuard.Endpoint = ""
-	if _, err := PeerConfig(d, "laptop", "", PeerKeys{}); err == nil || !strings.Contains(err.Error(), "--endpoint") {
-		t.Errorf("without an endpoint: %v", err)
-	}
-	if _, err := PeerConfig(d, "nobody", "", PeerKeys{}); err == nil {
-		t.Error("a peer that is not there")
-	}
-}
-
-// An endpoint comes from people; it must not become a line such as PostUp.
-func FuzzPeerConfigEndpoint(f *testing.F) {
-	for _, s := range []string{"oak.example.org", "oak:51820", "[fd00::1]:5", "fd00::1", "1.2.3.4:0", "a\nPostUp = rm", "fe80::1%eth0"} {
-		f.Add(s)
-	}
-	d := document()
-	d.WireGuard.Endpoint = ""
-	f.Fuzz(func(t *testing.T, endpoint string) {
-		conf, err := PeerConfig(d, "laptop", endpoint, PeerKeys{Private: keyB})
-		if err != nil {
-			return
-		}
-		if n := strings.Count(conf, "\n"); n != 10 {
-			t.Errorf("%d lines:\n%s", n, conf)
-		}
-		_, rest, _ := strings.Cut(conf, "Endpoint = ")
-		line, _, _ := strings.Cut(rest, "\n")
-		if strings.ContainsAny(line, " \t\r#") {
-			t.Errorf("endpoint %q", line)
-		}
-		if ap, err := netip.ParseAddrPort(line); err == nil && ap.Port() == 0 {
-			t.Errorf("port 0: %s", line)
-		}
-	})
 }

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -169,33 +170,72 @@ func (n *userNet) Write(bufs [][]byte, offset int) (int, error) {
 	return len(bufs), nil
 }
 
-// takes reports whether the stack should see a packet of a peer: all that is for
-// the cell, and TCP and UDP for others. The stack itself would answer for others
-// too, and would take a peer's address for its own.
+// takes reports whether the stack should see a packet of a peer: what it may send
+// to the cell, and TCP and UDP for others. The stack itself would answer for
+// others too, and would take a peer's address for its own.
 func (n *userNet) takes(p []byte) bool {
-	if len(p) == 0 {
-		return false
-	}
-	var dst netip.Addr
-	var proto byte
-	switch {
-	case p[0]>>4 == 4 && len(p) >= header.IPv4MinimumSize:
-		dst, proto = netip.AddrFrom4([4]byte(p[16:20])), p[9]
-	case p[0]>>4 == 6 && len(p) >= header.IPv6MinimumSize:
-		dst, proto = netip.AddrFrom16([16]byte(p[24:40])), p[6]
-	default:
-		return false
-	}
+	h, ok := look(p)
 	pol := n.policy.Load()
-	if pol == nil {
+	if !ok || pol == nil {
 		return false
 	}
-	if slices.Contains(pol.Rules().Cell, dst) {
-		return true
+	r := pol.Rules()
+	if slices.Contains(r.Cell, h.Dst) {
+		return !h.opens || pol.Decide(h.Flow).Allow
 	}
-	known := proto == byte(header.TCPProtocolNumber) || proto == byte(header.UDPProtocolNumber)
-	return known && !policy.Within(dst, pol.Rules().VPN)
+	return (h.Proto == policy.TCP || h.Proto == policy.UDP) && !policy.Within(h.Dst, r.VPN)
 }
+
+// A sight is what of a packet the policy needs.
+type sight struct {
+	policy.Flow
+	opens bool // it may begin something
+}
+
+// look reads the headers of an IP packet. Of UDP nobody knows whether it is an
+// answer: what is for a port that services never have is taken for one. Later
+// pieces of a packet begin nothing, and a first one too small to tell is refused.
+func look(p []byte) (sight, bool) {
+	var h sight
+	var rest []byte
+	switch {
+	case len(p) >= header.IPv4MinimumSize && p[0]>>4 == 4:
+		size := int(p[0]&15) * 4
+		if size < header.IPv4MinimumSize || size > len(p) {
+			return h, false
+		}
+		h.Src, h.Dst, h.Proto = netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20])), p[9]
+		if p[6]&0x1f != 0 || p[7] != 0 {
+			return h, true
+		}
+		rest = p[size:]
+	case len(p) >= header.IPv6MinimumSize && p[0]>>4 == 6:
+		h.Src, h.Dst, h.Proto = netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40])), p[6]
+		rest = p[header.IPv6MinimumSize:]
+	default:
+		return h, false
+	}
+	switch h.Proto {
+	case policy.TCP:
+		if len(rest) < header.TCPMinimumSize {
+			return h, false
+		}
+		h.Port = binary.BigEndian.Uint16(rest[2:])
+		h.opens = header.TCPFlags(rest[13])&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
+	case policy.UDP:
+		if len(rest) < header.UDPMinimumSize {
+			return h, false
+		}
+		h.Port = binary.BigEndian.Uint16(rest[2:])
+		h.opens = h.Port < firstFree
+	default:
+		h.opens = true
+	}
+	return h, true
+}
+
+// firstFree is the first port that the stack gives to what the cell itself opens.
+const firstFree = 16000
 
 func (n *userNet) Close() error {
 	n.once.Do(func() {

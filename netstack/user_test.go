@@ -19,6 +19,7 @@ import (
 
 	"pic/core/config"
 	"pic/internal/nettest"
+	"pic/netstack/policy"
 )
 
 // A lad is a WireGuard client in user space.
@@ -54,6 +55,10 @@ func (l *lad) connect(t *testing.T, cell string, port uint16) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The cell may reach all of it.
+	s.policy.Store(policy.New(policy.Rules{
+		Cell: l.addrs, Peers: []policy.Peer{{Name: "cell", Addrs: addrs("10.77.0.1", "fd77::1"), Services: []string{"all"}}},
+	}))
 	l.tun, err = s.openTunnel(UserSpace, c, want)
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +104,11 @@ func cell(t *testing.T, peers ...Peer) (s *Server, c Config, public string) {
 
 func apply(t *testing.T, s *Server, c Config) {
 	t.Helper()
+	if c.Rules.Peers == nil { // not from a document
+		for _, p := range c.Peers {
+			c.Rules.Peers = append(c.Rules.Peers, policy.Peer{Name: p.Name, Addrs: p.Addrs, Services: []string{"all"}})
+		}
+	}
 	if err := s.Check(t.Context(), c); err != nil {
 		t.Fatalf("check: %v", err)
 	}

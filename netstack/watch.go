@@ -18,15 +18,6 @@ func watchAddresses(ctx context.Context, log *slog.Logger, changed chan<- struct
 		unix.RTM_NEWADDR, unix.RTM_DELADDR)
 }
 
-// watchFirewall tells changed after each change of the host's packet filter,
-// whoever makes it: `nft flush ruleset` takes our table too, and with it all
-// limits of the peers.
-func watchFirewall(ctx context.Context, log *slog.Logger, changed chan<- struct{}) {
-	watch(ctx, log.With("of", "firewall"), changed, unix.NETLINK_NETFILTER,
-		[]uint32{unix.NFNLGRP_NFTABLES},
-		unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN)
-}
-
 // watch listens to multicast groups of the kernel. changed has room for one
 // message, which stands for any number of changes.
 func watch(ctx context.Context, log *slog.Logger, changed chan<- struct{}, family int, groups []uint32, kinds ...netlink.HeaderType) {

@@ -119,7 +119,8 @@ type Peer struct {
 	PublicKey string     `json:"publicKey"`       // base64
 	Key       Secret     `json:"key,omitempty"`   // its private key, where the cell made it
 	Preshared Secret     `json:"preshared,omitempty"`
-	Address   netip.Addr `json:"address"` // within wireguard.subnet
+	Next      Keys       `json:"next,omitzero"` // that are to take the place of these
+	Address   netip.Addr `json:"address"`       // within wireguard.subnet
 	Address6  netip.Addr `json:"address6,omitzero"`
 	Disabled  bool       `json:"disabled,omitempty"`
 	Rights
@@ -133,6 +134,15 @@ type Peer struct {
 	// Site are networks behind the device that the tunnel leads to, such as those of
 	// a holiday home.
 	Site []netip.Prefix `json:"site,omitempty"`
+}
+
+// Keys are those that a peer changes to. Its present ones are good until it first
+// uses these, or until the time comes.
+type Keys struct {
+	PublicKey string    `json:"publicKey,omitempty"` // base64; empty: there is no change
+	Key       Secret    `json:"key,omitempty"`
+	Preshared Secret    `json:"preshared,omitempty"`
+	Until     time.Time `json:"until,omitzero"`
 }
 
 // A Role says what a person may do with the cell.

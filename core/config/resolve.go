@@ -18,6 +18,8 @@ type Env struct {
 	Resolvers []netip.AddrPort
 	// LAN is the host's interface with the default route and its address.
 	LAN Interface
+	// Now is what the ends of things are compared with. The store keeps it.
+	Now time.Time
 	// Inside are networks of the LAN beyond those of the document, such as what a
 	// provider delegates.
 	Inside []netip.Prefix
@@ -190,6 +192,7 @@ func resolveWireGuard(r *Document, env Env, on onDefault, port portDefault) {
 	for i := range r.Peers {
 		p := &r.Peers[i]
 		p.Rights = r.rights(p)
+		p.Disabled = p.Disabled || p.Expired(env.Now)
 		if p.Keepalive == 0 {
 			p.Keepalive = keepalive
 		}

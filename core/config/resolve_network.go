@@ -85,15 +85,9 @@ func resolveNetwork(n *Network, on onDefault) {
 // are those named by the peer and by its owner.
 func (d *Document) rights(p *Peer) Rights {
 	r := p.Rights.clone()
-	names := slices.Clone(p.Groups)
-	if u := d.User(p.Owner); u != nil {
-		names = append(names, u.Groups...)
-	}
 	var of []Rights
-	for _, g := range d.Network.Groups {
-		if slices.Contains(names, g.Name) {
-			of = append(of, g.Rights)
-		}
+	for _, g := range d.GroupsOf(p) {
+		of = append(of, g.Rights)
 	}
 	r.Internet = granted(r.Internet, of, func(g Rights) *bool { return g.Internet }, true)
 	r.LAN = granted(r.LAN, of, func(g Rights) *bool { return g.LAN }, true)

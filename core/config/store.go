@@ -57,6 +57,7 @@ func Open(dir string, env Env, log *slog.Logger) (*Store, error) {
 }
 
 func open(k disk, env Env, log *slog.Logger) (*Store, error) {
+	env.Now = time.Now().Round(0)
 	s := &Store{disk: k, env: env, log: log, around: func() func() { return func() {} }, watch: func(Revision) {}}
 	doc, err := s.disk.boot()
 	if err != nil {
@@ -168,7 +169,9 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 	if err := small(doc); err != nil {
 		return nil, err
 	}
-	next := &current{doc, Resolve(doc, s.env)}
+	env := s.env
+	env.Now = time.Now().Round(0)
+	next := &current{doc, Resolve(doc, env)}
 	if err := next.resolved.Validate(); err != nil {
 		return nil, err
 	}
@@ -200,6 +203,7 @@ func (s *Store) change(ctx context.Context, c Change) (*Document, error) {
 		return nil, fmt.Errorf("saving revision %d: %w", doc.Revision, err)
 	}
 	s.cur.Store(next)
+	s.env = env
 	s.watch(rev)
 	s.log.Info("change applied", "rev", doc.Revision, "actor", c.Actor, "reason", c.Reason, "dur", time.Since(began))
 	return doc, nil
@@ -253,9 +257,37 @@ func (s *Store) hurt(code string, err error) {
 func (s *Store) Renew(ctx context.Context, env Env) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	env.Now = s.env.Now
 	if s.closed || reflect.DeepEqual(s.env, env) {
 		return
 	}
+	if s.follow(ctx, env) {
+		s.log.Info("the host changed", "lan", env.LAN.Name, "addr", env.LAN.Address)
+	}
+}
+
+// Tick makes the units follow the document where something in it has come to its
+// end, such as a peer that is let in until a day. It makes no revision, and costs
+// little where there is nothing to do.
+func (s *Store) Tick(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().Round(0) // by the clock on the wall, which may be set
+	due := s.Current().Due(s.env.Now)
+	// A clock that was set back brings back what had ended.
+	if s.closed || !now.Before(s.env.Now) && (due.IsZero() || now.Before(due)) {
+		return
+	}
+	env := s.env
+	env.Now = now
+	if s.follow(ctx, env) {
+		s.log.Info("something in the document has ended", "due", due)
+	}
+}
+
+// follow brings the units to what the document is with env. It reports whether
+// that is something else than before.
+func (s *Store) follow(ctx context.Context, env Env) bool {
 	s.env = env
 	prev := s.cur.Load()
 	next := &current{prev.chosen, Resolve(prev.chosen, env)}
@@ -264,19 +296,19 @@ func (s *Store) Renew(ctx context.Context, env Env) {
 		s.damage.Store(nil)
 	} else if err != nil {
 		s.hurt("not-valid", err)
-		return
+		return false
 	}
 	if reflect.DeepEqual(prev.resolved, next.resolved) {
-		return
+		return false
 	}
 	s.cur.Store(next)
-	s.log.Info("the host changed", "lan", env.LAN.Name, "addr", env.LAN.Address)
 	defer s.around()()
 	for _, u := range s.units {
 		if err := u.Restore(ctx, next.resolved); err != nil {
-			s.log.Warn("unit does not follow the host", "unit", u.Name(), "err", err)
+			s.log.Warn("unit does not follow", "unit", u.Name(), "err", err)
 		}
 	}
+	return true
 }
 
 // Confirm makes the pending change final.

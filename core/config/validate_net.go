@@ -70,6 +70,14 @@ func (d *Document) validatePeers(p *problems) {
 		} else {
 			unique(p, path+".publicKey", keys, e.PublicKey)
 		}
+		switch next := e.Next; {
+		case next.PublicKey == "" && next != (Keys{}):
+			p.add(path+".next.publicKey", "is missing")
+		case next.PublicKey != "" && !base64of.MatchString(next.PublicKey):
+			p.add(path+".next.publicKey", "is not a WireGuard public key (44 characters of base64)")
+		case next.PublicKey != "":
+			unique(p, path+".next.publicKey", keys, next.PublicKey)
+		}
 		switch {
 		case !e.Address.Is4() || !w.Subnet.Contains(e.Address):
 			p.add(path+".address", "must be an address in the VPN %s", w.Subnet)

@@ -1,13 +1,11 @@
 package policy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,61 +33,6 @@ type held struct {
 	tries  int       // that failed in a row
 	next   time.Time // when it is to be refreshed; zero: find out
 	alien  bool      // the copy was saved and is not in the library yet
-}
-
-// ListStatus is how a list is doing.
-type ListStatus struct {
-	Name     string `json:"name"`
-	URL      string `json:"url"`
-	Allow    bool   `json:"allow"`
-	Disabled bool   `json:"disabled"`
-	Stats
-	Bytes   int64         `json:"bytes"`            // of the copy on disk
-	Updated time.Time     `json:"updated,omitzero"` // when its content last changed
-	Checked time.Time     `json:"checked,omitzero"` // when that was last found to be so
-	Age     time.Duration `json:"age"`              // since Checked
-	Next    time.Time     `json:"next,omitzero"`    // when it is looked at again
-	Error   string        `json:"error,omitempty"`  // why it could not be refreshed
-	Since   time.Time     `json:"since,omitzero"`   // how long that has been so
-}
-
-// Status returns how the lists are doing, in the order of the document.
-func (e *Engine) Status() []ListStatus {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := time.Now()
-	out := []ListStatus{}
-	for _, l := range e.c.conf.Filter.Lists {
-		st := ListStatus{Name: l.Name, URL: l.URL, Allow: l.Allow, Disabled: l.Disabled}
-		if h := e.lists[l.URL]; h != nil {
-			st.Stats, st.Bytes, st.Next, st.Since = h.stats, h.copy.size, h.next, h.since
-			st.Updated, st.Checked = h.copy.Changed, h.copy.checked
-			st.Samples = slices.Clone(h.stats.Samples)
-			if n := st.Leading; n > 0 && !l.Rewrite {
-				st.Rules, st.Skipped = st.Rules-n, st.Skipped+n
-				st.Samples = append([]string{fmt.Sprintf(
-					"%d rules send names to other names or addresses, which this list may not; set its rewrite in dns.filter.lists if you trust it with that", n)}, st.Samples...)
-			}
-			if !st.Checked.IsZero() {
-				st.Age = max(0, now.Sub(st.Checked))
-			}
-			if err := cmp.Or(h.err, h.broken); err != nil {
-				st.Error = err.Error()
-			}
-		}
-		out = append(out, st)
-	}
-	return out
-}
-
-// Memory is how many bytes the names of lists take.
-func (e *Engine) Memory() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.lib == nil || e.lib.table == nil {
-		return 0
-	}
-	return e.lib.table.Bytes()
 }
 
 // Refresh looks at a list now, or with "" at all of them, and returns once it is
@@ -304,106 +247,4 @@ func (e *Engine) get(ctx context.Context, url string) (st *Stats, changed bool, 
 	defer got.body.Close()
 	s, changed, err := e.store.save(got.origin, got.body)
 	return &s, changed, err
-}
-
-// outdated reports whether the library is not of the copies of the lists that
-// are in use.
-func (e *Engine) outdated() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var have []string
-	if e.lib != nil {
-		have = e.lib.urls
-	}
-	urls := e.wanted()
-	for _, url := range urls {
-		if e.lists[url].alien {
-			return true
-		}
-	}
-	return !slices.Equal(urls, have)
-}
-
-// wanted are the lists that a library should have, in the order of the document.
-// The caller holds mu.
-func (e *Engine) wanted() []string {
-	var urls []string
-	if !e.c.on {
-		return nil // nor is their memory needed
-	}
-	for _, l := range e.c.conf.Filter.Lists {
-		h := e.lists[l.URL]
-		if !l.Disabled && h != nil && !h.copy.checked.IsZero() && !slices.Contains(urls, l.URL) && len(urls) < maxLists {
-			urls = append(urls, l.URL)
-		}
-	}
-	return urls
-}
-
-// guess is how many names lists of so many bytes have, to judge by those before.
-func (e *Engine) guess(size int64) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if had := e.lib.names(); e.bytes > 0 && had > 0 {
-		return int(float64(size) / float64(e.bytes) * float64(had))
-	}
-	return int(size / perName)
-}
-
-// build makes a library of the copies on disk and puts it in force. The caller
-// holds work.
-func (e *Engine) build() error {
-	start := time.Now()
-	e.mu.Lock()
-	urls := e.wanted()
-	size := int64(0)
-	for _, url := range urls {
-		size += e.lists[url].copy.size
-		e.lists[url].alien = false
-	}
-	e.mu.Unlock()
-	shelf, err := newShelf(e.guess(size))
-	if err != nil {
-		return err
-	}
-	stats, broken := map[string]Stats{}, map[string]error{}
-	for _, url := range urls {
-		f, _, err := e.store.open(url)
-		if err != nil {
-			// It takes its number all the same, so that the library is of these lists.
-			_, _ = shelf.add(url, strings.NewReader(""))
-			broken[url] = err
-			continue
-		}
-		st, err := shelf.add(url, f)
-		f.Close()
-		stats[url], broken[url] = st, err
-	}
-	lib, err := shelf.library()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	e.mu.Lock()
-	for _, url := range urls {
-		h, err := e.lists[url], broken[url]
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list %s: %w", url, err))
-		}
-		if h == nil {
-			continue
-		}
-		if err != nil && h.err == nil && h.broken == nil {
-			h.since = start
-		}
-		h.stats, h.broken = stats[url], err
-	}
-	e.lib, e.bytes = lib, size
-	e.publish()
-	e.mu.Unlock()
-	// The library before, and what reading left, is not to be held any longer than
-	// queries that use it.
-	debug.FreeOSMemory()
-	e.log.Info("lists in force", "lists", len(urls), "names", lib.names(), "dur", time.Since(start))
-	return errors.Join(errs...)
 }

@@ -15,6 +15,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 )
 
@@ -133,6 +134,9 @@ func New(r Rules) *Policy {
 	return p
 }
 
+// Same reports whether two policies are of the same rules.
+func (p *Policy) Same(o *Policy) bool { return reflect.DeepEqual(p.rules, o.rules) }
+
 // Rules returns what the policy was made of. They must not be changed.
 func (p *Policy) Rules() Rules { return p.rules }
 
@@ -204,7 +208,7 @@ func (p *Policy) Decide(f Flow) Verdict {
 	to := p.who(f.Dst)
 	switch from.kind {
 	case member, behind:
-		return p.fromPeer(&p.peers[from.index], from, to, f)
+		return p.fromPeer(&p.peers[from.index], to, f)
 	case linked:
 		return p.fromLink(&p.links[from.index], to, f)
 	case inLAN:
@@ -229,7 +233,7 @@ func (p *Policy) way(to party) Way {
 	return ToWAN
 }
 
-func (p *Policy) fromPeer(q *peer, from, to party, f Flow) Verdict {
+func (p *Policy) fromPeer(q *peer, to party, f Flow) Verdict {
 	switch to.kind {
 	case nobody:
 		return Verdict{Way: ToWAN, Why: "no host has the address it goes to"}
@@ -239,7 +243,7 @@ func (p *Policy) fromPeer(q *peer, from, to party, f Flow) Verdict {
 		return Verdict{Way: ToPeer, Why: "no device has that address of the VPN"}
 	case member, behind:
 		o := &p.peers[to.index]
-		if to.index != from.index && (q.peers[all] || q.peers[o.Name] || slices.ContainsFunc(o.Groups, func(g string) bool { return q.peers[g] })) {
+		if q.peers[all] || q.peers[o.Name] || slices.ContainsFunc(o.Groups, func(g string) bool { return q.peers[g] }) {
 			return Verdict{Allow: true, Way: ToPeer, Name: o.Name, Why: q.say.peers}
 		}
 		return Verdict{Way: ToPeer, Name: o.Name, Why: q.say.noPeers}

@@ -601,6 +601,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/edge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The port at the router upstream, ports that devices opened, public names */
+        get: operations["edge-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/email": {
         parameters: {
             query?: never;
@@ -612,6 +629,40 @@ export interface paths {
         get: operations["email-get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enrol": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a device in by its link, which is used up */
+        post: operations["enrol-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enrol/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a link is for; it stays good */
+        post: operations["enrol-look-post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -647,6 +698,42 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Groups of devices and what they may reach */
+        get: operations["groups-get"];
+        put?: never;
+        /** Add a group */
+        post: operations["groups-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/groups/{group}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a group; what is left out stays */
+        put: operations["groups-group-put"];
+        post?: never;
+        /** Remove a group; devices that were in it keep what they have themselves */
+        delete: operations["groups-group-delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -740,6 +827,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/peers/{peer}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a device carried */
+        get: operations["peers-peer-history-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers/{peer}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a one-time link by which the device enrols itself, in place of a former one */
+        post: operations["peers-peer-link-post"];
+        /** Make the link worthless */
+        delete: operations["peers-peer-link-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/peers/{peer}/qr": {
         parameters: {
             query?: never;
@@ -751,6 +873,23 @@ export interface paths {
         get: operations["peers-peer-qr-get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/peers/{peer}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a device new keys; the former ones are good until it uses the new ones */
+        post: operations["peers-peer-rotate-post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -924,6 +1063,23 @@ export interface paths {
         post?: never;
         /** Make an API token worthless */
         delete: operations["tokens-id-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much each device sent and received */
+        get: operations["traffic-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1120,6 +1276,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/wake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Wake a device of the LAN up (Wake-on-LAN) */
+        post: operations["wake-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/wireguard": {
         parameters: {
             query?: never;
@@ -1131,6 +1304,40 @@ export interface paths {
         get: operations["wireguard-get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/wireguard/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether devices on the road find the cell, and why not */
+        get: operations["wireguard-check-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/wireguard/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the cell a new key; every device needs its file anew */
+        post: operations["wireguard-rotate-post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1179,6 +1386,32 @@ export interface components {
             /** @enum {string} */
             mode: "trial" | "appliance";
             name: string;
+        };
+        CellRotation: {
+            /** @description What the edit changes */
+            diff: components["schemas"]["Difference"][];
+            /** @description Nothing was changed */
+            dryRun?: boolean;
+            /**
+             * Format: int64
+             * @description How long it took until the change was in force
+             */
+            durationMs: number;
+            /** @description Linked cells that must be told the new key */
+            links: string[];
+            /** @description Devices that are cut off until they have their files anew */
+            peers: string[];
+            /** @description Set where the change is undone unless confirmed */
+            pending?: components["schemas"]["Pending"];
+            /** @description The new one */
+            publicKey?: string;
+            /**
+             * Format: int64
+             * @description The revision in force after the edit
+             */
+            revision: number;
+            /** @description What it means, in words */
+            text: string;
         };
         Cells: {
             links: components["schemas"]["ConfigLink"][];
@@ -1348,6 +1581,13 @@ export interface components {
             address6?: string;
             name?: string;
         };
+        ConfigKeys: {
+            key?: string;
+            preshared?: string;
+            publicKey?: string;
+            /** Format: date-time */
+            until?: string;
+        };
         ConfigLimits: {
             /** Format: int64 */
             new?: number;
@@ -1442,6 +1682,7 @@ export interface components {
             lan?: boolean;
             mac?: string;
             name: string;
+            next?: components["schemas"]["ConfigKeys"];
             owner?: string;
             peers?: string[];
             preshared?: string;
@@ -1945,6 +2186,43 @@ export interface components {
             /** Format: date-time */
             until: string;
         };
+        DeviceTraffic: {
+            /**
+             * Format: ip
+             * @description Of a device whose hardware address is not known, or of its lease
+             */
+            address?: string;
+            /** @enum {string} */
+            kind: "lan" | "peer" | "wan";
+            /** @description Of a device of the LAN */
+            mac?: string;
+            /** @description Of the peer, or of the device's lease */
+            name?: string;
+            /** @description Of a peer */
+            publicKey?: string;
+            /**
+             * Format: int64
+             * @description Bytes within the time
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Bytes a second, in the last ten
+             */
+            receivedRate: number;
+            /**
+             * Format: int64
+             * @description Bytes within the time
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description Bytes a second, in the last ten
+             */
+            sentRate: number;
+            /** @description Without the buckets in which nothing was */
+            series: components["schemas"]["TrafficBucket"][];
+        };
         Diff: {
             diff: components["schemas"]["Difference"][];
             /** Format: int64 */
@@ -1978,6 +2256,13 @@ export interface components {
             web: components["schemas"]["ConfigWeb"];
             wireguard: components["schemas"]["ConfigWireGuard"];
         };
+        Edge: {
+            /** @description Ports of the WAN that devices opened by NAT-PMP or PCP */
+            mappings: components["schemas"]["PortMapped"][];
+            /** @description Public names that follow the cell's address */
+            names: components["schemas"]["PublicName"][];
+            upstream: components["schemas"]["UpstreamPort"];
+        };
         Edit: {
             /** @description Delete what is there instead */
             delete?: boolean;
@@ -1994,6 +2279,37 @@ export interface components {
             ports: {
                 [key: string]: number;
             };
+        };
+        Enrol: {
+            /** @description Base64, of a key that the device made; left out, the cell makes the pair and shows it this once */
+            publicKey?: string;
+            /** @description The fragment of the link */
+            token: string;
+        };
+        EnrolLink: {
+            /** Format: date-time */
+            expires: string;
+            /** @description The same by the cell's address, for a device that does not know its name */
+            plain?: string;
+            /** @description To be opened on the device. The token is in the fragment, which browsers send to nobody */
+            url: string;
+        };
+        EnrolToken: {
+            /** @description The fragment of the link */
+            token: string;
+        };
+        Enrolment: {
+            /** @description Who made the link */
+            by: string;
+            cell: string;
+            /** @description The .conf; without a private key where the device made its own */
+            config?: string;
+            device?: string;
+            /** Format: date-time */
+            expires: string;
+            name: string;
+            /** @description The .conf as a picture, SVG; only where it is whole */
+            qr?: string;
         };
         Error: {
             /**
@@ -2052,6 +2368,37 @@ export interface components {
              */
             size: number;
         };
+        Group: {
+            chosen: components["schemas"]["PeerRights"];
+            /** @description The same in one sentence */
+            may: string;
+            name: string;
+            /** @description People all of whose devices are in it */
+            owners: string[];
+            /** @description Its devices */
+            peers: string[];
+            /** @description Those that it says something about */
+            rights: components["schemas"]["Right"][];
+        };
+        GroupEdit: {
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
+            internet?: boolean;
+            /** @description May reach the LAN; default: yes */
+            lan?: boolean;
+            name?: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+        };
         Health: {
             cell: components["schemas"]["Cell"];
             /**
@@ -2089,6 +2436,28 @@ export interface components {
             /** @description Private key in PEM */
             key: string;
         };
+        KernelRoute: {
+            interface?: string;
+            /** Format: int64 */
+            metric: number;
+            /** @description pic, kernel, dhcp, ra, static, boot or a number */
+            origin: string;
+            /** Format: ip */
+            source?: string;
+            /**
+             * Format: int64
+             * @description 254 is the main one
+             */
+            table: number;
+            /** @description 0.0.0.0/0 or ::/0: the default */
+            to: string;
+            unreachable?: boolean;
+            /**
+             * Format: ip
+             * @description Left out: directly
+             */
+            via?: string;
+        };
         Lease: {
             /** Format: ip */
             address: string;
@@ -2119,6 +2488,25 @@ export interface components {
             /** @description Folders first, by name */
             entries: components["schemas"]["FileEntry"][];
             path: string;
+        };
+        LivePeer: {
+            connected: boolean;
+            endpoint?: string;
+            /** Format: date-time */
+            lastHandshake?: string;
+            name: string;
+            /** Format: int64 */
+            rxBytes: number;
+            /** Format: double */
+            rxRate: number;
+            /** Format: int64 */
+            rxTotal: number;
+            /** Format: int64 */
+            txBytes: number;
+            /** Format: double */
+            txRate: number;
+            /** Format: int64 */
+            txTotal: number;
         };
         Login: {
             /** @description alice or alice@oak.home.arpa */
@@ -2199,6 +2587,35 @@ export interface components {
             /** @description In base64, where the other side has one already */
             secret?: string;
         };
+        NewGroup: {
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
+            internet?: boolean;
+            /** @description May reach the LAN; default: yes */
+            lan?: boolean;
+            /** @description One DNS label */
+            name: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+        };
+        NewLink: {
+            /** @description host:port that the device dials; default: wireguard.endpoint */
+            endpoint?: string;
+            /**
+             * Format: int64
+             * @description How long it is good; default: 24
+             */
+            hours?: number;
+        };
         NewPassword: {
             /** @description The present password; an administrator need not give it for others */
             current?: string;
@@ -2210,18 +2627,55 @@ export interface components {
              * @description Default: the next free one
              */
             address?: string;
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description phone, laptop, desktop, tablet, tv, server, router or other */
+            device?: string;
+            /** @description Name servers of its configuration; default: the cell */
+            dns?: string[];
             /** @description host:port that the device dials; default: wireguard.endpoint */
             endpoint?: string;
-            /** @description May reach the internet through the cell; default: yes */
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /**
+             * Format: date-time
+             * @description It is shut out from then on; default: never
+             */
+            expires?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            groups?: string[];
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
             internet?: boolean;
+            /**
+             * Format: int64
+             * @description Seconds, of its configuration; default: 25; negative: none
+             */
+            keepalive?: number;
             /** @description May reach the LAN; default: yes */
             lan?: boolean;
+            /** @description Make no configuration but a one-time link by which the device enrols itself */
+            link?: boolean;
+            /**
+             * Format: int64
+             * @description How long the link is good; default: 24
+             */
+            linkHours?: number;
+            mac?: string;
             /** @description One DNS label */
             name: string;
             /** @description A user's name; default for the role user: themselves */
             owner?: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
             /** @description Base64; left out, the cell makes the key pair and keeps the private key */
             publicKey?: string;
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+            /** @description Networks behind the device */
+            site?: string[];
             /** @description Its configuration routes only the cell's networks into the tunnel */
             split?: boolean;
         };
@@ -2274,39 +2728,151 @@ export interface components {
             address: string;
             /** Format: ip */
             address6?: string;
+            /** @description Names of linked cells, or all, or none */
+            cells: string[];
+            connected: boolean;
+            /** @description phone, laptop, desktop, tablet, tv, server, router or other */
+            device?: string;
             disabled: boolean;
-            /** @description Where it was last heard from */
+            /** @description Of its .conf; absent: the cell */
+            dns?: string[];
+            /** @description Where it was last heard from, over restarts of the cell */
             endpoint?: string;
+            /** @description Absent: the cell's own line */
+            exit?: string;
+            /** @description That time has come */
+            expired: boolean;
+            /**
+             * Format: date-time
+             * @description It is shut out from then on
+             */
+            expires?: string;
+            /** @description It may use the cell's own line while its exit is down */
+            fallback: boolean;
+            /**
+             * Format: date-time
+             * @description When it was given its file last
+             */
+            given?: string;
+            /** @description Its own; its owner's count, too */
+            groups?: string[];
             /** @description The cell made its key, so that /config and /qr are whole */
             hasConfig: boolean;
             internet: boolean;
+            /**
+             * Format: int64
+             * @description Seconds, of its .conf; negative: none
+             */
+            keepalive: number;
             lan: boolean;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Over restarts of the cell
+             */
             lastHandshake?: string;
+            /**
+             * Format: date-time
+             * @description Until when its one-time link is good; absent: it has none
+             */
+            link?: string;
+            /** @description To wake it up */
+            mac?: string;
+            /** @description The same in one sentence */
+            may: string;
             name: string;
+            /** @description Public key that it is to change to */
+            nextKey?: string;
+            /**
+             * Format: date-time
+             * @description Until when its present key is good
+             */
+            nextUntil?: string;
             owner?: string;
+            /** @description Names of other devices and groups, or all, or none */
+            peers: string[];
             publicKey: string;
+            /** @description Why the device needs its file anew */
+            reinstall?: string[];
+            /** @description The same, one by one, with where each comes from */
+            rights: components["schemas"]["Right"][];
             /**
              * Format: int64
              * @description Received from the device since the tunnel came up
              */
             rxBytes: number;
+            /**
+             * Format: double
+             * @description Bytes a second from the device, now
+             */
+            rxRate: number;
+            /**
+             * Format: int64
+             * @description Received from the device, ever
+             */
+            rxTotal: number;
+            /** @description Names of services of the cell, or all, or none */
+            services: string[];
+            /** @description Networks behind the device */
+            site?: string[];
+            /** @description Its .conf routes only the cell's networks into the tunnel */
             split: boolean;
             /**
              * Format: int64
              * @description Sent to the device since the tunnel came up
              */
             txBytes: number;
+            /**
+             * Format: double
+             * @description Bytes a second to the device, now
+             */
+            txRate: number;
+            /**
+             * Format: int64
+             * @description Sent to the device, ever
+             */
+            txTotal: number;
         };
         PeerEdit: {
             /** Format: ip */
             address?: string;
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            device?: string;
             disabled?: boolean;
+            dns?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /**
+             * Format: date-time
+             * @description 0001-01-01T00:00:00Z: never
+             */
+            expires?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            groups?: string[];
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
             internet?: boolean;
+            /** Format: int64 */
+            keepalive?: number;
+            /** @description May reach the LAN; default: yes */
             lan?: boolean;
+            mac?: string;
             name?: string;
             owner?: string;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+            site?: string[];
             split?: boolean;
+        };
+        PeerHistory: {
+            /** @description The oldest first, without steps in which nothing was carried */
+            points: components["schemas"]["PeerPoint"][];
+            /** Format: int64 */
+            stepSeconds: number;
         };
         PeerOutcome: {
             /** @description The .conf for wg-quick and the apps */
@@ -2320,6 +2886,7 @@ export interface components {
              * @description How long it took until the change was in force
              */
             durationMs: number;
+            link?: components["schemas"]["EnrolLink"];
             /** @description What the owner should know of the .conf */
             note?: string;
             peer?: components["schemas"]["Peer"];
@@ -2331,6 +2898,38 @@ export interface components {
              */
             revision: number;
         };
+        PeerPoint: {
+            /**
+             * Format: int64
+             * @description From the device
+             */
+            rxBytes: number;
+            /** Format: date-time */
+            time: string;
+            /**
+             * Format: int64
+             * @description To the device
+             */
+            txBytes: number;
+        };
+        PeerRights: {
+            /** @description Linked cells, by name; all or none; default: all */
+            cells?: string[];
+            /** @description An exit by which its internet goes; none: the cell's own line, whatever groups say */
+            exit?: string;
+            /** @description May use the cell's own line while its exit is down; default: no */
+            fallback?: boolean;
+            /** @description Rights that come from groups and defaults again */
+            inherit?: ("internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback")[];
+            /** @description May reach the internet through the cell or its exit; default: yes */
+            internet?: boolean;
+            /** @description May reach the LAN; default: yes */
+            lan?: boolean;
+            /** @description Other devices and groups, by name; all or none; default: none */
+            peers?: string[];
+            /** @description Services of this cell: dns, ntp, web, proxy, mail; all or none; default: all */
+            services?: string[];
+        };
         Pending: {
             /** Format: int64 */
             base: number;
@@ -2338,6 +2937,31 @@ export interface components {
             deadline: string;
             /** Format: int64 */
             revision: number;
+        };
+        PortForward: {
+            disabled: boolean;
+            /**
+             * Format: int32
+             * @description Of a range; else the port
+             */
+            last: number;
+            name: string;
+            /** Format: int32 */
+            port: number;
+            protocol: string;
+            to: string;
+        };
+        PortMapped: {
+            /**
+             * Format: int32
+             * @description Of the WAN
+             */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            to: string;
+            /** Format: date-time */
+            until: string;
         };
         Problem: {
             code: string;
@@ -2348,6 +2972,21 @@ export interface components {
             since: string;
             text?: string;
             title: string;
+        };
+        PublicName: {
+            error?: string;
+            /**
+             * Format: ip
+             * @description What the service was told last
+             */
+            four?: string;
+            name: string;
+            /** Format: ip */
+            six?: string;
+            /** @description Nothing more is tried until the document changes */
+            stopped: boolean;
+            /** Format: date-time */
+            updated?: string;
         };
         Pulse: {
             ok: boolean;
@@ -2375,6 +3014,15 @@ export interface components {
             reason?: string;
             /** @description Any JSON */
             value: unknown;
+        };
+        ReachStep: {
+            /** @description What the owner can do */
+            fix?: string;
+            /** @enum {string} */
+            name: "endpoint" | "address" | "port" | "calls";
+            /** @enum {string} */
+            outcome: "ok" | "bad" | "unknown";
+            text: string;
         };
         Recursion: {
             /**
@@ -2409,6 +3057,19 @@ export interface components {
             /** Format: date-time */
             time: string;
         };
+        Right: {
+            /** @description The groups that it comes from */
+            groups?: string[];
+            /** @enum {string} */
+            name: "internet" | "lan" | "services" | "peers" | "cells" | "exit" | "fallback";
+            /**
+             * @description Where it comes from
+             * @enum {string}
+             */
+            source: "own" | "group" | "default";
+            /** @description In words, such as: the LAN */
+            text: string;
+        };
         Rollback: {
             /** Format: int64 */
             revision: number;
@@ -2423,6 +3084,18 @@ export interface components {
             /** @description Fingerprint, as AB:CD:… */
             sha256: string;
             subject: string;
+        };
+        RotateCellInputBody: Record<string, never>;
+        Rotation: {
+            /** @description host:port that the device dials; default: wireguard.endpoint */
+            endpoint?: string;
+            /**
+             * Format: int64
+             * @description How long the former key is good unless the new one is used before; default: 168, 0: not at all
+             */
+            hours?: number;
+            /** @description Base64, of a key that the device made; left out, the cell makes the pair */
+            publicKey?: string;
         };
         RouteState: {
             /** @enum {string} */
@@ -2485,11 +3158,31 @@ export interface components {
             state6?: string;
         };
         Routing: {
+            /** @description The document's port forwards */
+            forwards: components["schemas"]["PortForward"][];
+            /** @description The host's main routing table, and those of the exits */
+            kernel: components["schemas"]["KernelRoute"][];
             /** @description In words, what is translated on the way out */
             nat: string[];
             /** @description Names at which the cell itself answers */
             own: components["schemas"]["OwnHost"][];
             routes: components["schemas"]["RouteState"][];
+            /** @description Which packets look into which table, beyond what every host has */
+            rules: components["schemas"]["RoutingRule"][];
+        };
+        RoutingRule: {
+            from?: string;
+            /** @description By which they come in */
+            interface?: string;
+            /** @description mark/mask, in hexadecimal */
+            mark?: string;
+            /** Format: int64 */
+            priority: number;
+            /** @description Of IPv6 */
+            six: boolean;
+            /** Format: int64 */
+            table: number;
+            to?: string;
         };
         Secret: {
             /** Format: date-time */
@@ -2636,6 +3329,26 @@ export interface components {
              */
             txBytes: number;
         };
+        TrafficBucket: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            received: number;
+            /** Format: int64 */
+            sent: number;
+        };
+        TrafficHistory: {
+            /** @description Who moved most comes first */
+            devices: components["schemas"]["DeviceTraffic"][];
+            enabled: boolean;
+            /** Format: date-time */
+            since: string;
+            /**
+             * @description The length of the buckets
+             * @enum {string}
+             */
+            step: "minute" | "hour" | "day";
+        };
         Tx: {
             /**
              * Format: int64
@@ -2677,6 +3390,27 @@ export interface components {
              */
             latencyMs: number;
             ok: boolean;
+        };
+        UpstreamPort: {
+            /** @description wireguard.openPort is on */
+            asked: boolean;
+            error?: string;
+            /** @description Where the internet finds the port */
+            external?: string;
+            /** Format: ip */
+            gateway?: string;
+            /**
+             * @description Left out while no port is open
+             * @enum {string}
+             */
+            method?: "PCP" | "NAT-PMP" | "UPnP";
+            /** @description The router's own address is not the internet's: calls do not come through */
+            shared: boolean;
+            /**
+             * Format: date-time
+             * @description Renewed before that
+             */
+            until?: string;
         };
         User: {
             disabled: boolean;
@@ -2745,6 +3479,12 @@ export interface components {
             /** Format: date-time */
             until: string;
         };
+        Wake: {
+            /** @example 02:00:5e:10:20:30 */
+            mac?: string;
+            /** @description A peer with a hardware address, a reservation, or a host name that has a lease */
+            name?: string;
+        };
         WireGuard: {
             /**
              * @description netstack: a TCP/IP stack within the process
@@ -2760,12 +3500,17 @@ export interface components {
             mtu: number;
             /** @description In words, what is translated on the way out */
             nat: string[];
+            /** @description The router upstream is asked to let the port in */
+            openPort: boolean;
             peers: components["schemas"]["Peer"][];
             /** Format: int32 */
             port: number;
             publicKey: string;
             subnet: string;
             subnet6?: string;
+        };
+        Woken: {
+            mac: string;
         };
     };
     responses: never;
@@ -3988,6 +4733,35 @@ export interface operations {
             };
         };
     };
+    "edge-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Edge"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "email-get": {
         parameters: {
             query?: never;
@@ -4017,12 +4791,78 @@ export interface operations {
             };
         };
     };
+    "enrol-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Enrol"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "enrol-look-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolToken"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "events-get": {
         parameters: {
             query?: {
                 /** @description Like Last-Event-ID, for the first request of a page */
                 since?: string;
-                /** @description Only these of event, log, status, traffic, dns */
+                /** @description Only these of event, log, status, traffic, peers, dns */
                 types?: string[];
             };
             header?: {
@@ -4033,7 +4873,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
+            /** @description Messages of the types event (an Event), log (a Line), status (a Pulse), traffic (a Traffic), peers (LivePeers: those that changed) and, only where asked for, dns (a DNSQuery). Their ids resume the stream by Last-Event-ID. The role user gets status only. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4072,6 +4912,156 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGroup"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-group-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupEdit"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "groups-group-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4371,6 +5361,106 @@ export interface operations {
             };
         };
     };
+    "peers-peer-history-get": {
+        parameters: {
+            query?: {
+                /** @description Default: what fits the time */
+                by?: "minute" | "hour" | "day";
+                /** @description How far back; default: 24 */
+                hours?: number;
+            };
+            header?: never;
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerHistory"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "peers-peer-link-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLink"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolLink"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "peers-peer-link-delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "peers-peer-qr-get": {
         parameters: {
             query?: {
@@ -4393,6 +5483,48 @@ export interface operations {
                 };
                 content: {
                     "image/svg+xml": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "peers-peer-rotate-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                peer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rotation"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeerOutcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4763,6 +5895,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "traffic-get": {
+        parameters: {
+            query?: {
+                /** @description How far back. Up to 3 are told in minutes, up to 192 in hours, more in days */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficHistory"];
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {
@@ -5279,6 +6443,39 @@ export interface operations {
             };
         };
     };
+    "wake-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Wake"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Woken"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "wireguard-get": {
         parameters: {
             query?: never;
@@ -5295,6 +6492,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WireGuard"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "wireguard-check-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReachStep"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "wireguard-rotate-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateCellInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CellRotation"];
                 };
             };
             /** @description A problem (RFC 9457) */
