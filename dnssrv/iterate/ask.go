@@ -228,7 +228,7 @@ func (p *poll) look() bool {
 				p.missing++
 			}
 			if p.tries == 0 {
-				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: true}
+				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: f == nil || f.Unreached}
 			}
 			continue
 		}
