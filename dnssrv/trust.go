@@ -331,20 +331,6 @@ func (t *trust) over(p *probing, now *passing) bool {
 	return old != nil && old.ok != now.ok || loose && now.ok
 }
 
-// signedKeys reports whether m has DNSKEY records and signatures over them.
-func signedKeys(m *dns.Msg) bool {
-	keys, sigs := false, false
-	for _, rr := range m.Answer {
-		switch rr := rr.(type) {
-		case *dns.DNSKEY:
-			keys = true
-		case *dns.RRSIG:
-			sigs = sigs || rr.TypeCovered == dns.TypeDNSKEY
-		}
-	}
-	return keys && sigs
-}
-
 // problems says why answers are not checked.
 func (t *trust) problems() []service.Problem {
 	if !t.on() {
