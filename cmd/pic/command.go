@@ -47,8 +47,8 @@ func (p *program) commands() []command {
 		statusCommand, restartCommand, logsCommand,
 		getCommand, setCommand, unsetCommand,
 		historyCommand, diffCommand, rollbackCommand, confirmCommand, revertCommand,
-		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, dnsCommand, leaseCommand, routeCommand, certCommand, caCommand,
-		openapiCommand, versionCommand,
+		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, dnsCommand, leaseCommand, routeCommand, firewallCommand, certCommand, caCommand,
+		openapiCommand, cleanupCommand, versionCommand,
 	}
 }
 
