@@ -34,6 +34,7 @@ radvd radvd
 rdisc6 ndisc6
 iperf3 iperf3
 nft nftables
+iptables-nft iptables
 ip iproute2
 ping iputils-ping
 conntrack conntrack
