@@ -74,6 +74,7 @@ func (a *API) routes() {
 	a.networkRoutes()
 	a.routerRoutes()
 	a.firewallRoutes()
+	a.edgeRoutes()
 	a.dnsRoutes()
 	a.groupwareRoutes()
 	a.vaultRoutes()

@@ -31,6 +31,8 @@ type Deps struct {
 	Network VPN
 	Book    *peerbook.Book
 	Router  Router
+	Traffic Traffic
+	Edge    Edge
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

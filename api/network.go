@@ -113,6 +113,7 @@ func (a *API) routing(context.Context, *struct{}) (*body[wire.Routing], error) {
 	for _, s := range config.Services() {
 		out.Own = append(out.Own, wire.OwnHost{Host: s + "." + doc.Cell.Domain, What: s})
 	}
+	a.kernelRoutes(&out)
 	return &body[wire.Routing]{out}, nil
 }
 

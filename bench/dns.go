@@ -35,8 +35,13 @@ func names() contest {
 that it asked one upstream for before, from its cache, and names that nobody asked for before, which one upstream knows.
 Id, question, code and number of records are checked. The peers are as Debian configures them but for addresses and data:
 Unbound with one thread and its usual modules, without trust anchors; dnsmasq with a cache that holds all names; CoreDNS
-(` + coreVersion + `, built from its module) with its file, cache and forward plugins. The cell also applies its policy, keeps its
-statistics and writes its query log; its limits are on, though out of reach.`,
+(` + coreVersion + `, built from its module) with its file, cache and forward plugins, once so and once with acl, template, prometheus and
+log to a file, which is what the cell does, too: it applies its policy, keeps its statistics and writes its query log. Its
+limits are on, though out of reach.
+
+Answers of one length to one socket leave the cell as one datagram that the kernel cuts, so four sockets with 32 questions
+each are like one or two busy clients behind the cell; *a socket each* is the cached names from 128 sockets that have one
+question under way each, like so many idle ones, where nothing goes together.`,
 		run: namesRun,
 	}
 }
@@ -99,7 +104,7 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m := &match{unit: "answer", cpu: time.Microsecond, works: []string{"own names", "cached names", "new names"}}
+	m := &match{unit: "answer", cpu: time.Microsecond, works: []string{"own names", "cached names", "a socket each", "new names"}}
 	own, far := questions(ownName), questions(farName)
 	add := func(name string, port uint16, open func(port uint16) (*process, error)) error {
 		return m.enter(name, func() (*rival, error) {
@@ -114,16 +119,15 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 			if err := errors.Join(warm(at, own), warm(at, far)); err != nil {
 				return nil, err
 			}
-			ask := func(talk func(socket int) dialogue) job {
-				return func(ctx context.Context, mt *meter) error { return flood(ctx, mt, at, talk) }
-			}
-			known := func(qs [][]byte) func(int) dialogue {
-				return func(i int) dialogue { return &lookup{qs: qs, next: i * len(qs) / sockets} }
+			known := func(c crowd, qs [][]byte) job {
+				return func(ctx context.Context, mt *meter) error {
+					return c.flood(ctx, mt, at, func(i int) dialogue { return &lookup{qs: qs, next: i * len(qs) / c.sockets} })
+				}
 			}
 			var turns int
-			return &rival{procs: []*process{p}, jobs: []job{ask(known(own)), ask(known(far)), func(ctx context.Context, mt *meter) error {
+			return &rival{procs: []*process{p}, jobs: []job{known(few(), own), known(few(), far), known(many(), far), func(ctx context.Context, mt *meter) error {
 				turns++
-				return flood(ctx, mt, at, func(i int) dialogue { return &discovery{under: fmt.Sprintf("t%d-%d.example.org.", turns, i)} })
+				return few().flood(ctx, mt, at, func(i int) dialogue { return &discovery{under: fmt.Sprintf("t%d-%d.example.org.", turns, i)} })
 			}}}, nil
 		})
 	}
@@ -143,7 +147,7 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	for _, peer := range []struct {
 		name string
 		open func(port uint16, up netip.AddrPort, more string) (*process, error)
-	}{{"unbound", l.unbound}, {"coredns", l.coredns}, {"dnsmasq", l.dnsmasq}} {
+	}{{"unbound", l.unbound}, {"coredns", l.coredns}, {"coredns, logging", l.loggingCoreDNS}, {"dnsmasq", l.dnsmasq}} {
 		port, err := closedPort()
 		if err != nil {
 			return "", err
@@ -155,7 +159,9 @@ func namesRun(ctx context.Context, l *lab) (string, error) {
 	return m.play(ctx, l)
 }
 
-// upstream answers every A question with an address to be kept for a day.
+// upstream answers every A question with an address to be kept for a day. That for
+// the last name of a list is not to be kept at all: who forgets what it kept, reads
+// the list, and then gets the answer to a question from before, would keep that.
 func (l *lab) upstream() (netip.AddrPort, error) {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -165,8 +171,12 @@ func (l *lab) upstream() (netip.AddrPort, error) {
 		a := new(dns.Msg).SetReply(r)
 		a.RecursionAvailable = true
 		if q := r.Question[0]; q.Qtype == dns.TypeA {
+			life := uint32(86400)
+			if strings.HasPrefix(q.Name, lastPrefix) {
+				life = 0
+			}
 			a.Answer = []dns.RR{&dns.A{
-				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 86400},
+				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: life},
 				A:   net.IPv4(192, 0, 2, 1),
 			}}
 		}
@@ -219,8 +229,8 @@ func (l *lab) dnsmasq(port uint16, up netip.AddrPort, more string) (*process, er
 	return l.start(nil, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--user=root", "--pid-file=")
 }
 
-// coredns starts CoreDNS with the same data.
-func (l *lab) coredns(port uint16, up netip.AddrPort, _ string) (*process, error) {
+// coredns starts CoreDNS with the same data; more is for each of its zones.
+func (l *lab) coredns(port uint16, up netip.AddrPort, more string) (*process, error) {
 	if l.coreDNS == "" {
 		return nil, errors.New("its program is not given")
 	}
@@ -232,13 +242,32 @@ func (l *lab) coredns(port uint16, up netip.AddrPort, _ string) (*process, error
 	if err := os.WriteFile(filepath.Join(l.dir, "coredns.zone"), []byte(b.String()), 0o644); err != nil {
 		return nil, err
 	}
-	conf := filepath.Join(l.dir, "Corefile")
-	text := fmt.Sprintf("%s:%d {\n bind 127.0.0.1\n file coredns.zone\n}\n.:%d {\n bind 127.0.0.1\n cache {\n  success 50000\n }\n forward . %s\n}\n",
-		domain, port, port, up)
+	conf := filepath.Join(l.dir, fmt.Sprintf("Corefile-%d", port))
+	text := fmt.Sprintf("%s:%d {\n bind 127.0.0.1\n file coredns.zone\n%s}\n.:%d {\n bind 127.0.0.1\n cache {\n  success 50000\n }\n forward . %s\n%s}\n",
+		domain, port, more, port, up, more)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	return l.start(nil, l.coreDNS, "-conf", conf)
+	return l.startInto(fmt.Sprintf("coredns-%d.log", port), nil, l.coreDNS, "-conf", conf)
+}
+
+// loggingCoreDNS is CoreDNS with what the cell does besides: who may ask, what is
+// blocked, counts and a log.
+func (l *lab) loggingCoreDNS(port uint16, up netip.AddrPort, _ string) (*process, error) {
+	metrics, err := closedPort()
+	if err != nil {
+		return nil, err
+	}
+	return l.coredns(port, up, fmt.Sprintf(` acl {
+  allow net 127.0.0.0/8 192.168.0.0/16
+  block
+ }
+ template ANY ANY ads.example tracker.example {
+  rcode NXDOMAIN
+ }
+ prometheus 127.0.0.1:%d
+ log
+`, metrics))
 }
 
 // question is an A question, recursion desired.

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/ipv4"
 )
 
 const (
@@ -19,6 +17,13 @@ const (
 	flying   = 32 // questions under way on each socket
 	patience = 300 * time.Millisecond
 )
+
+// A crowd is who asks: so many sockets, each with so many questions under way.
+type crowd struct{ sockets, flying int }
+
+// few are busy, many ask one question at a time.
+func few() crowd  { return crowd{sockets, flying} }
+func many() crowd { return crowd{sockets * flying, 1} }
 
 // A dialogue is what a flood asks and what it takes for an answer. It belongs to
 // one socket; ids are unique among the questions under way there.
@@ -32,17 +37,17 @@ type dialogue interface {
 	check(question, answer []byte) error
 }
 
-// flood keeps questions under way until the turn is over, from several sockets.
+// flood keeps questions of a crowd under way until the turn is over.
 // It ends with an error on the first wrong answer, and if more than one in a
 // hundred questions got none.
-func flood(ctx context.Context, m *meter, to netip.AddrPort, talk func(socket int) dialogue) error {
+func (c crowd) flood(ctx context.Context, m *meter, to netip.AddrPort, talk func(socket int) dialogue) error {
 	var wg sync.WaitGroup
 	var answered, lost atomic.Int64
-	errs := make([]error, sockets)
+	errs := make([]error, c.sockets)
 	m.begin()
-	for i := range sockets {
+	for i := range c.sockets {
 		wg.Go(func() {
-			n, gone, err := ask(ctx, m, to, talk(i))
+			n, gone, err := ask(ctx, m, to, talk(i), c.flying)
 			answered.Add(int64(n))
 			lost.Add(int64(gone))
 			errs[i] = err
@@ -70,22 +75,14 @@ type slot struct {
 func (s *slot) number(i int) uint16 { return s.uses<<8 | uint16(i) }
 
 // ask floods from one socket.
-func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered, lost int, err error) {
-	pc, err := net.ListenPacket("udp4", ":0")
+func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue, flying int) (answered, lost int, err error) {
+	v, err := openVolley(to, flying)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer pc.Close()
-	conn := ipv4.NewPacketConn(pc)
-	dst := net.UDPAddrFromAddrPort(to)
+	defer v.pc.Close()
 	slots := make([]slot, flying)
-	out, in := make([]ipv4.Message, flying), make([]ipv4.Message, flying)
-	for i := range in {
-		in[i].Buffers = [][]byte{make([]byte, 2048)}
-		out[i].Buffers = make([][]byte, 1)
-	}
 	for !m.over() && ctx.Err() == nil {
-		n := 0
 		for i := range slots {
 			s := &slots[i]
 			if s.open {
@@ -94,30 +91,15 @@ func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered
 			s.uses, s.open = s.uses+1, true
 			var from netip.Addr
 			s.text, from = d.ask(s.text[:0], s.number(i))
-			o := &out[n]
-			o.Addr, o.Buffers[0], o.OOB = dst, s.text, nil
-			if from.IsValid() {
-				o.OOB = (&ipv4.ControlMessage{Src: from.AsSlice()}).Marshal()
-			}
-			n++
+			v.add(s.text, from)
 		}
-		for done := 0; done < n; {
-			k, err := conn.WriteBatch(out[done:n], 0)
-			if err != nil {
-				return answered, lost, err
-			}
-			done += k
-		}
-		if err := pc.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		if err := v.send(); err != nil {
 			return answered, lost, err
 		}
-		n, err := conn.ReadBatch(in, 0)
+		got, err := v.receive(patience)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			// Perhaps we had no core all the while, and the answers are there.
-			if err := pc.SetReadDeadline(time.Now().Add(patience / 10)); err != nil {
-				return answered, lost, err
-			}
-			n, err = conn.ReadBatch(in, 0)
+			got, err = v.receive(patience / 10)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			for i := range slots {
@@ -129,8 +111,7 @@ func ask(ctx context.Context, m *meter, to netip.AddrPort, d dialogue) (answered
 		if err != nil {
 			return answered, lost, err
 		}
-		for _, p := range in[:n] {
-			b := p.Buffers[0][:p.N]
+		for _, b := range got {
 			id, err := d.id(b)
 			if err != nil {
 				return answered, lost, fmt.Errorf("answer %x: %w", b, err)

@@ -70,8 +70,10 @@ func (k signer) twin() (signer, error) {
 		if err != nil {
 			return t, err
 		}
-		for flags := range 1 << 16 {
-			if t.Flags = uint16(flags); t.Flags&(dns.ZONE|dns.REVOKE) == dns.ZONE && t.KeyTag() == k.KeyTag() {
+		t.Flags = 0
+		without := t.KeyTag()
+		for _, flags := range []uint16{k.KeyTag() - without, k.KeyTag() - without - 1} { // the tag is a sum, with a carry or none
+			if t.Flags = flags; flags&(dns.ZONE|dns.REVOKE) == dns.ZONE && t.KeyTag() == k.KeyTag() {
 				return t, nil
 			}
 		}

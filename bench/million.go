@@ -76,7 +76,9 @@ func writeList(path, form, tag string) error {
 	return errors.Join(w.Flush(), f.Close(), os.Rename(path+".new", path))
 }
 
-func lastName(tag string) string { return "last-" + tag + ".example" }
+const lastPrefix = "last-"
+
+func lastName(tag string) string { return lastPrefix + tag + ".example" }
 
 func millionRun(ctx context.Context, l *lab) (string, error) {
 	up, err := l.upstream()

@@ -37,7 +37,7 @@ func clockRun(ctx context.Context, l *lab) (string, error) {
 			}
 			at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
 			return &rival{procs: []*process{p}, jobs: []job{func(ctx context.Context, mt *meter) error {
-				return flood(ctx, mt, at, func(int) dialogue { return &timeAsk{next: rand.Uint32(), salt: rand.Uint64() &^ 0xffff} })
+				return few().flood(ctx, mt, at, func(int) dialogue { return &timeAsk{next: rand.Uint32(), salt: rand.Uint64() &^ 0xffff} })
 			}}}, nil
 		})
 	}

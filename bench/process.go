@@ -23,6 +23,12 @@ type process struct {
 
 // start starts a server in the namespace of h, until the contest ends.
 func (l *lab) start(h *host, name string, args ...string) (*process, error) {
+	return l.startInto("", h, name, args...)
+}
+
+// startInto is start of a server that writes much: its output goes into a file of
+// the contest's folder, and only its errors here.
+func (l *lab) startInto(file string, h *host, name string, args ...string) (*process, error) {
 	path, err := program(name)
 	if err != nil {
 		return nil, err
@@ -38,6 +44,14 @@ func (l *lab) start(h *host, name string, args ...string) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = &p.out, &p.out, l.dir
 	p.cmd.Env = append(os.Environ(), "HOME="+l.dir, "WG_PROCESS_FOREGROUND=1")
 	p.cmd.WaitDelay = time.Second
+	if file != "" {
+		f, err := os.Create(filepath.Join(l.dir, file))
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		p.cmd.Stdout = f
+	}
 	if err := h.do(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}

@@ -34,12 +34,15 @@ import (
 	"pic/core/vault"
 	"pic/davsrv"
 	"pic/dhcpsrv"
+	"pic/dhcpsrv/ra"
 	"pic/dnssrv"
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/edge"
 	"pic/netstack/peerbook"
 	"pic/netstack/router"
+	"pic/netstack/traffic"
 	"pic/ntpsrv"
 	"pic/proxy"
 	"pic/ui"
@@ -154,9 +157,12 @@ func (c *Cell) build() (*house, error) {
 		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
 		cert      = authority.GetCertificate
 		near      = new(neighbours)
+		around    = edge.New(c.unit("edge"), c.edgeOptions())
 		book      = peerbook.New(c.bookOptions())
 		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
+		adverts   = ra.New(c.unit("ra"), c.dir.at("router", "advertised.json"), c.line)
+		bytes     = traffic.New(c.unit("traffic"), c.dir.at("journal", "traffic"), c.counters())
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
 		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
 		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
@@ -174,17 +180,22 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
 		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
+		service.Bind("traffic", bytes, traffic.From, service.OffWhen(func(d *config.Document) bool { return !traffic.From(d).On })),
 		service.Bind("peers", book, peerbook.From),
+		service.Bind("edge", around, edge.From),
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
+		service.Bind("ra", adverts, ra.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("ntp", ntp, ntpsrv.From, off(func(d *config.Document) *bool { return d.NTP.Enabled })),
 		service.Bind("mail", mail, mailsrv.From, off(func(d *config.Document) *bool { return d.Mail.Enabled })),
 		service.Bind("dav", dav, davsrv.From, off(func(d *config.Document) *bool { return d.DAV.Enabled })),
 		service.Bind("proxy", entry, proxy.From, off(func(d *config.Document) *bool { return d.Proxy.Enabled })),
 		service.Bind("web", web, webFrom),
 	}
+	c.net.OnAddresses(around.Moved)
 	dhcp.Given = c.noteLease
+	c.router.OnChange(adverts.Changed)
 	near.leases = dhcp.Leases
 	h.group = service.NewGroup(c.unit("cell"), h.units...)
 	h.group.Changed = c.noteUnit
@@ -194,7 +205,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-		Network: c.net, Book: book, Router: c.router, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+		Network: c.net, Book: book, Router: c.router, Edge: around, Traffic: bytes, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)

@@ -3,12 +3,14 @@ package cell
 import (
 	"net/http"
 	"strings"
+
+	"pic/internal/h2"
 )
 
 // faces puts together what a browser or a DAV client may ask one host for.
 type faces struct {
 	dav http.Handler
-	dns http.Handler
+	dns h2.Quick
 	ui  http.Handler
 	all http.Handler
 }
@@ -45,20 +47,28 @@ func davMethod(m string) bool {
 // over HTTPS is served too.
 func (f *faces) pages(authority http.Handler) func(label string) http.Handler {
 	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.all.ServeHTTP(w, r) })
-	resolver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.Path; p == "/dns-query" || strings.HasPrefix(p, "/dns-query/") {
-			f.dns.ServeHTTP(w, r)
-			return
-		}
-		f.all.ServeHTTP(w, r)
-	})
 	return func(label string) http.Handler {
 		switch label {
 		case "ca":
 			return authority
 		case "", "dns", "home":
-			return resolver
+			return resolver{f.dns, front}
 		}
 		return front
 	}
+}
+
+// A resolver is a page where DNS over HTTPS is served too, by the quick way where
+// the client lets it.
+type resolver struct {
+	h2.Quick
+	page http.Handler
+}
+
+func (s resolver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.Wants([]byte(r.URL.Path)) {
+		s.Quick.ServeHTTP(w, r)
+		return
+	}
+	s.page.ServeHTTP(w, r)
 }

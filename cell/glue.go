@@ -15,6 +15,9 @@ import (
 	"pic/core/service"
 	"pic/core/users"
 	"pic/dhcpsrv"
+	"pic/dhcpsrv/ra"
+	"pic/netstack"
+	"pic/netstack/traffic"
 )
 
 func modeOf(d *config.Document) config.Mode { return d.Cell.Mode }
@@ -67,7 +70,7 @@ func (c *Cell) login(scope users.Scope) func(ctx context.Context, login, secret 
 }
 
 // silent are the parts that no page lists unless something is wrong with them.
-var silent = []string{"mode", "storage", "people", "names", "peers"}
+var silent = []string{"mode", "storage", "people", "names", "peers", "edge"}
 
 // lookOut is what the host is like, and what the router knows of its provider.
 func (c *Cell) lookOut() config.Env {
@@ -82,6 +85,30 @@ func (c *Cell) lookOut() config.Env {
 		env.Inside = append(env.Inside, p.Net)
 	}
 	return env
+}
+
+// line is what the router knows, for those who advertise it to the LAN.
+func (c *Cell) line() ra.Line {
+	var l ra.Line
+	for _, p := range c.router.Prefixes() {
+		l.Prefixes = append(l.Prefixes, ra.Prefix{Net: p.Net, Own: p.Own, Preferred: p.Preferred, Valid: p.Valid})
+	}
+	l.Uplink, l.MTU = c.router.Uplink6()
+	return l
+}
+
+// counters are where the accounting of traffic gets its numbers.
+func (c *Cell) counters() traffic.Sources {
+	return traffic.Sources{
+		Peers: func() map[string]traffic.Bytes {
+			out := map[string]traffic.Bytes{}
+			for _, p := range c.net.Peers() {
+				out[p.PublicKey] = traffic.Bytes{Sent: p.RxBytes, Received: p.TxBytes} // of the peer
+			}
+			return out
+		},
+		WAN: traffic.Card, MACs: netstack.Neighbours,
+	}
 }
 
 // units is what the API sees of the group: the services, without the parts that

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	cacheBytes   = 32 << 20 // of all entries together, their overhead included
+	cacheBytes   = 32 << 20 // of all entries together at most, their overhead included
 	cacheEntries = 200_000
 	cacheOne     = 32 << 10 // a longer answer is not worth the room of others
 	cacheShards  = 16

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/core/config"
+	"pic/internal/h2"
 )
 
 const (
@@ -51,12 +52,15 @@ var (
 // [http.Request.RemoteAddr]; who may ask, as over all other transports. What the
 // path or the host say of the client is only a name for its rules.
 //
-// It answers 404 unless the document has DNS over HTTPS on.
-func (s *Server) DoH() http.Handler { return http.HandlerFunc(s.https) }
+// It answers 404 unless the document has DNS over HTTPS on. Its quick way answers
+// alike.
+func (s *Server) DoH() h2.Quick { return doh{s} }
 
-func (s *Server) https(w http.ResponseWriter, r *http.Request) {
+type doh struct{ *Server }
+
+func (s doh) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := s.table.Load()
-	if !config.On(t.conf.DNS.HTTPS) || len(t.conf.Sockets) == 0 || r.TLS == nil {
+	if !t.overHTTPS() || r.TLS == nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -69,45 +73,48 @@ func (s *Server) https(w http.ResponseWriter, r *http.Request) {
 		c.id = id
 		err = s.reply(w, r, b, c)
 	}
-	if e := (*dohError)(nil); errors.As(err, &e) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		if e == errDoHMethod {
-			h.Set("Allow", "GET, POST")
-		}
-		if e.status == http.StatusServiceUnavailable || e == errDoHRate {
-			h.Set("Retry-After", "1")
-		}
-		http.Error(w, e.text, e.status)
+	if err != nil {
+		decline(w, err)
 	}
 }
 
+// overHTTPS reports whether DNS over HTTPS is on.
+func (t *table) overHTTPS() bool { return config.On(t.conf.DNS.HTTPS) && len(t.conf.Sockets) > 0 }
+
+// decline tells the client why it gets no answer.
+func decline(w http.ResponseWriter, err error) {
+	e := (*dohError)(nil)
+	if !errors.As(err, &e) {
+		return // it has gone
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if e == errDoHMethod {
+		h.Set("Allow", "GET, POST")
+	}
+	if e.status == http.StatusServiceUnavailable || e == errDoHRate {
+		h.Set("Retry-After", "1")
+	}
+	http.Error(w, e.text, e.status)
+}
+
 // reply answers the query b.
-func (s *Server) reply(w http.ResponseWriter, r *http.Request, b []byte, c client) error {
+func (s doh) reply(w http.ResponseWriter, r *http.Request, b []byte, c client) error {
 	run := s.running.Load()
 	if run == nil {
 		return errDoHOff
 	}
 	s.count.over[overHTTPS].Add(1)
 	if s.admit(c.from, time.Now()) != pass {
-		ctx, cancel := context.WithTimeout(r.Context(), slow)
-		defer cancel()
-		if !s.pace(ctx, c.from) {
-			return errDoHRate
+		if err := s.hold(r.Context(), c.from); err != nil {
+			return err
 		}
 	}
 	c.seen = sightings.Get().(*sighting)
 	defer sightings.Put(c.seen)
-	out, later := s.answer(*run, b, c)
-	if later != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), slow)
-		defer cancel()
-		if out = s.await(ctx, c, later); out == nil {
-			return errDoHBusy
-		}
-	}
-	if out == nil {
-		return errDoHNone
+	out, err := s.fully(r.Context(), *run, b, c)
+	if err != nil {
+		return err
 	}
 	h := w.Header()
 	// All three in one piece of memory; as they are spelled, the map is asked once.
@@ -115,17 +122,48 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, b []byte, c clien
 	h["Content-Type"] = values[0:1:1]
 	h["Content-Length"] = values[1:2:2]
 	h["Cache-Control"] = values[2:3:3]
-	_, err := w.Write(out)
+	_, err = w.Write(out)
 	return err
+}
+
+// hold has a client wait that asks too much.
+func (s doh) hold(ctx context.Context, from addr) error {
+	ctx, cancel := context.WithTimeout(ctx, slow)
+	defer cancel()
+	if !s.pace(ctx, from) {
+		return errDoHRate
+	}
+	return nil
+}
+
+// fully returns the answer to b, however long it takes. It is good until
+// c.seen is used again.
+func (s doh) fully(ctx, run context.Context, b []byte, c client) ([]byte, error) {
+	out, later := s.answer(run, b, c)
+	if later != nil {
+		return s.fetched(ctx, c, later)
+	}
+	if out == nil {
+		return nil, errDoHNone
+	}
+	return out, nil
+}
+
+// fetched returns what later returns, once c may wait for one more answer.
+func (s doh) fetched(ctx context.Context, c client, later func() []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, slow)
+	defer cancel()
+	out := s.await(ctx, c, later)
+	if out == nil {
+		return nil, errDoHBusy
+	}
+	return out, nil
 }
 
 // asked takes the query out of a request, and what the client calls itself.
 func asked(w http.ResponseWriter, r *http.Request) (b []byte, id string, err error) {
-	rest, ok := strings.CutPrefix(r.URL.Path, dohPath)
-	if !ok || rest != "" && rest[0] != '/' {
-		return nil, "", errDoHPath
-	}
-	if id = strings.ToLower(strings.Trim(rest, "/")); id != "" && !isLabel(id) {
+	id, ok := idOf(r.URL.Path)
+	if !ok {
 		return nil, "", errDoHPath
 	}
 	if !accepts(r.Header["Accept"]) {
@@ -140,6 +178,17 @@ func asked(w http.ResponseWriter, r *http.Request) (b []byte, id string, err err
 		err = errDoHMethod
 	}
 	return b, id, err
+}
+
+// idOf returns what a client calls itself in a path, and whether that is one of
+// ours.
+func idOf(path string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(path, dohPath)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	id = strings.ToLower(strings.Trim(rest, "/"))
+	return id, id == "" || isLabel(id)
 }
 
 // inQuery reads the parameter dns of a GET.
@@ -165,7 +214,7 @@ func inQuery(raw string) ([]byte, error) {
 
 // inBody reads the body of a POST.
 func inBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), dohType) {
+	if !isQuery(r.Header.Get("Content-Type")) {
 		return nil, errDoHType
 	}
 	if r.ContentLength > maxQuery {
@@ -191,6 +240,12 @@ func inBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return b, nil
 }
 
+// isQuery reports whether a content type is that of a query.
+func isQuery(kind string) bool {
+	kind, _, _ = strings.Cut(kind, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), dohType)
+}
+
 // accepts reports whether a client takes DNS messages. One that does not say
 // does.
 func accepts(headers []string) bool {
@@ -214,10 +269,15 @@ func accepts(headers []string) bool {
 func freshness(b []byte) string {
 	ttl, ok := leastTTL(b)
 	if !ok || ttl == 0 {
-		return "no-store"
+		return neverKept
 	}
-	return "private, max-age=" + strconv.FormatUint(uint64(ttl), 10)
+	return keptFor + strconv.FormatUint(uint64(ttl), 10)
 }
+
+const (
+	neverKept = "no-store"
+	keptFor   = "private, max-age="
+)
 
 // leastTTL returns the least TTL of the answer section, or where that is empty,
 // how long it may be remembered that there is nothing (RFC 2308 §5).

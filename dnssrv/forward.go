@@ -60,8 +60,8 @@ type flight struct {
 	answer *answer // once done
 }
 
-func newForwarder() *forwarder {
-	f := &forwarder{cache: newCache(cacheBytes, cacheEntries), flights: map[question]*flight{}, running: context.Background()}
+func newForwarder(bytes int) *forwarder {
+	f := &forwarder{cache: newCache(bytes, cacheEntries), flights: map[question]*flight{}, running: context.Background()}
 	f.options.Lookup = f.lookup
 	g := &group{route: route{domain: root}}
 	f.routing.Store(&routing{by: map[name]*group{root: g}, root: g})

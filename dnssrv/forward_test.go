@@ -22,7 +22,6 @@ type origin struct {
 // source starts an upstream on one port of loopback, for UDP and TCP.
 func source(t testing.TB, h dns.HandlerFunc) *origin {
 	t.Helper()
-	var o origin
 	var pc net.PacketConn
 	var l net.Listener
 	for range 20 {
@@ -35,6 +34,13 @@ func source(t testing.TB, h dns.HandlerFunc) *origin {
 		}
 		pc.Close()
 	}
+	return originAt(t, pc, l, h)
+}
+
+// originAt answers by h at sockets that are open.
+func originAt(t testing.TB, pc net.PacketConn, l net.Listener, h dns.HandlerFunc) *origin {
+	t.Helper()
+	var o origin
 	o.addr = pc.LocalAddr().String()
 	var wg sync.WaitGroup
 	servers := []*dns.Server{{PacketConn: pc}, {Listener: l}}

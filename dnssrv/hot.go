@@ -19,7 +19,13 @@ const (
 	hotWays  = 4
 	hotSets  = 1 << 14 // at most; there are fewer while few messages are kept
 	hotFirst = 1 << 6
-	hotBytes = 8 << 20 // of all kept messages together, their overhead included
+	// hotRoom is how many slots there are for each message, hotMost how many there
+	// may be. A set of which one more is in use than it holds never answers them
+	// all, and a miss costs several hits: with two slots for each of a thousand
+	// messages that was a sixth of all time.
+	hotRoom  = 8
+	hotMost  = 64
+	hotBytes = 8 << 20 // of all kept messages together at most, their overhead included
 	// hotOverhead is about what a kept message takes besides its bytes.
 	hotOverhead = 480
 	// wakeShare is the part of its time at whose end a message that is still asked
@@ -43,6 +49,7 @@ type hot struct {
 	mu    sync.Mutex // of those who put
 	count int
 	bytes int
+	most  int // of bytes
 	hand  int // the slot that makes room next
 }
 
@@ -88,7 +95,7 @@ func (w *warm) cost() int {
 }
 
 func newHot(b basis) *hot {
-	h := &hot{basis: b, seed: maphash.MakeSeed()}
+	h := &hot{basis: b, seed: maphash.MakeSeed(), most: hotBytes}
 	first := make([]atomic.Pointer[warm], hotFirst*hotWays)
 	h.slots.Store(&first)
 	return h
@@ -102,6 +109,7 @@ func (s *Server) current() *hot {
 		return h
 	}
 	fresh := newHot(b)
+	fresh.most = s.hotMost
 	s.hot.CompareAndSwap(h, fresh) // who loses keeps for nobody, once
 	return fresh
 }
@@ -310,34 +318,43 @@ func (w *warm) dress(off int) bool {
 func (h *hot) put(w *warm) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if slots := *h.slots.Load(); h.count >= len(slots)/2 && len(slots) < hotSets*hotWays {
+	if slots := *h.slots.Load(); h.count >= len(slots)/hotRoom && len(slots) < hotSets*hotWays {
 		h.grow(2 * len(slots))
 	}
 	slots := *h.slots.Load()
-	set := slotOf(slots, w.hash)
-	at := -1
-	for i := range hotWays {
-		old := slots[set+i].Load()
-		if old != nil && old.key == w.key && old.who == w.who {
-			at = set + i
-			break
-		}
-		if old == nil && at < 0 {
-			at = set + i
-		}
+	at := place(slots, w)
+	for at < 0 && len(slots) < min(hotSets*hotWays, hotMost*h.count) {
+		h.grow(2 * len(slots))
+		slots = *h.slots.Load()
+		at = place(slots, w)
 	}
 	if at < 0 {
 		h.hand = (h.hand + 1) % len(slots)
-		at = set + h.hand%hotWays
+		at = slotOf(slots, w.hash) + h.hand%hotWays
 	}
 	h.drop(slots, at)
-	for h.bytes+w.cost() > hotBytes {
+	for h.count > 0 && h.bytes+w.cost() > h.most {
 		h.hand = (h.hand + 1) % len(slots)
 		h.drop(slots, h.hand)
 	}
 	h.bytes += w.cost()
 	h.count++
 	slots[at].Store(w)
+}
+
+// place is the slot of what w takes the place of, or one that is free; -1 if its
+// set is full.
+func place(slots []atomic.Pointer[warm], w *warm) int {
+	at := -1
+	for i := slotOf(slots, w.hash); i < slotOf(slots, w.hash)+hotWays; i++ {
+		switch old := slots[i].Load(); {
+		case old == nil && at < 0:
+			at = i
+		case old != nil && old.key == w.key && old.who == w.who:
+			return i
+		}
+	}
+	return at
 }
 
 func (h *hot) drop(slots []atomic.Pointer[warm], at int) {
@@ -364,4 +381,14 @@ func (h *hot) grow(n int) {
 		}
 	}
 	h.slots.Store(&fresh)
+}
+
+// room returns how many bytes a cache may take that has so many parts of five of
+// all that are for kept answers.
+func (o *Options) room(parts int64) int {
+	const most = cacheBytes + hotBytes
+	if o.Memory <= 0 {
+		return most * int(parts) / 5
+	}
+	return int(min(max(o.Memory, most/4), most) * parts / 5)
 }

@@ -45,6 +45,7 @@ type Server struct {
 
 	table   atomic.Pointer[table]
 	hot     atomic.Pointer[hot]
+	hotMost int // bytes of it
 	forward *forwarder
 	trust   *trust
 	filter  *policy.Engine
@@ -93,11 +94,14 @@ type Options struct {
 	MAC func(netip.Addr) string
 	// Dial connects through the VPN alone.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Memory is about how many bytes kept answers may take: from 10 MB to 40 MB,
+	// and that where it is 0.
+	Memory int64
 }
 
 // New returns a server that serves nothing until the first Apply.
 func New(o Options) *Server {
-	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(), keys: newKeys(o)}
+	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(o.room(4)), hotMost: o.room(1), keys: newKeys(o)}
 	s.beyond = s.forward
 	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
 	s.rate, s.answers = newLimiter(), newLimiter()

@@ -65,7 +65,7 @@ func TestNothingOfTestLeavesTheHost(t *testing.T) {
 	if r, _, ok := m.resolve(parsed(t, "x.test", "A")); !ok || r.rcode != dns.RcodeNameError {
 		t.Errorf("got %s, %v", said(r), ok)
 	}
-	f := newForwarder()
+	f := newForwarder(cacheBytes)
 	d.DNS.Upstreams = []string{"9.9.9.9", "127.0.0.1"}
 	tab := compiled(t, d)
 	f.follow(tab.routes, tab.care)

@@ -254,3 +254,26 @@ func FuzzKeptAgainstTheLibrary(f *testing.F) {
 		}
 	})
 }
+
+// What is kept shrinks with the machine, and is never more than it was made for.
+func TestKeptAnswersTakeTheirShareOfMemory(t *testing.T) {
+	for memory, want := range map[int64][2]int{
+		0:        {cacheBytes, hotBytes},
+		1 << 40:  {cacheBytes, hotBytes},
+		20 << 20: {16 << 20, 4 << 20},
+		1:        {cacheBytes / 4, hotBytes / 4},
+	} {
+		o := Options{Memory: memory}
+		if got := [2]int{o.room(4), o.room(1)}; got != want {
+			t.Errorf("of %d bytes: %v, not %v", memory, got, want)
+		}
+	}
+	h := newHot(basis{})
+	h.most = 1 << 20
+	for i := range 20_000 {
+		h.put(&warm{key: fmt.Sprint(i), hash: rand.Uint64(), wire: make([]byte, 16)})
+	}
+	if h.bytes > h.most || h.bytes < h.most/2 || len(h.all()) != h.count {
+		t.Errorf("%d bytes of %d", h.bytes, h.most)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"pic/internal/h2"
 	"pic/internal/listen"
 )
 
@@ -36,12 +37,15 @@ type front struct {
 	http *http.Server
 	tls  *tls.Config
 	in   inlet
+	late *http.Server // of connections over HTTP/2 whose beginning was read; see quick.go
+	inL  inlet
 	quic *quicFront
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 	from  map[netip.Prefix]int
+	mixed map[netip.Addr]time.Time // clients that want more than DNS over one connection, and until when that is remembered
 	ended bool
 }
 
@@ -50,8 +54,10 @@ type conn struct {
 	net.Conn
 	front  *front
 	peer   netip.Addr
-	tunnel bool   // it came through the VPN
-	guard  *guard // over it, if it carries HTTP/1
+	tunnel bool                 // it came through the VPN
+	guard  *guard               // over it, if it carries HTTP/1
+	tls    *tls.ConnectionState // of it, if net/http cannot see that
+	quick  *h2.Conn             // over it, if it carries DNS; front.mu guards it
 	once   sync.Once
 }
 
@@ -99,6 +105,15 @@ func (i inlet) Accept() (net.Conn, error) {
 	}
 }
 
+// pass hands c to the server, or closes it if there is none any more.
+func (i inlet) pass(c net.Conn) {
+	select {
+	case i.ch <- c:
+	case <-i.done:
+		c.Close()
+	}
+}
+
 func (i inlet) Close() error {
 	i.once.Do(func() { close(i.done) })
 	return nil
@@ -111,11 +126,33 @@ func (s *Server) start() *front {
 	f := &front{
 		s:     s,
 		in:    inlet{make(chan net.Conn), make(chan struct{}), new(sync.Once)},
+		inL:   inlet{make(chan net.Conn), make(chan struct{}), new(sync.Once)},
+		mixed: map[netip.Addr]time.Time{},
 		conns: map[*conn]struct{}{},
 		from:  map[netip.Prefix]int{},
 		tls:   &tls.Config{GetCertificate: s.cert, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12},
 	}
-	f.http = &http.Server{
+	serve := func(h *http.Server, in inlet) {
+		f.wg.Go(func() {
+			if err := h.Serve(in); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				s.log.Error("no longer serving", "err", err)
+			}
+		})
+	}
+	f.http = f.server()
+	f.late = f.server()
+	f.late.Protocols = new(http.Protocols)
+	f.late.Protocols.SetUnencryptedHTTP2(true) // as far as it sees
+	f.quic = f.startQUIC()
+	serve(f.http, f.in)
+	serve(f.late, f.inL)
+	return f
+}
+
+// server returns an http.Server for connections of this front.
+func (f *front) server() *http.Server {
+	s := f.s
+	return &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headTime,
 		IdleTimeout:       idleTime,
@@ -130,17 +167,12 @@ func (s *Server) start() *front {
 				c = g.Conn
 			case *tls.Conn:
 				c = g.NetConn()
+			case replayed:
+				c = g.of
 			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
-	f.quic = f.startQUIC()
-	f.wg.Go(func() {
-		if err := f.http.Serve(f.in); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			s.log.Error("no longer serving", "err", err)
-		}
-	})
-	return f
 }
 
 // serve takes connections from b until it is closed.
@@ -234,13 +266,12 @@ func (f *front) receive(c *conn, secure bool) {
 		c.guard.Conn, to = t, tlsGuard{c.guard, t}
 		if t.ConnectionState().NegotiatedProtocol == "h2" {
 			c.guard, to = nil, t
+			if f.quickly(c, t) {
+				return
+			}
 		}
 	}
-	select {
-	case f.in.ch <- to:
-	case <-f.in.done:
-		c.Close()
-	}
+	f.in.pass(to)
 }
 
 func (f *front) shake(t *tls.Conn, c *conn) error {
@@ -272,15 +303,23 @@ func (f *front) close(sockets, cut func()) {
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	if err := f.http.Shutdown(ctx); err != nil {
-		f.s.log.Debug("requests were cut off", "err", err)
+	var wg sync.WaitGroup
+	for _, end := range []func(context.Context) error{f.http.Shutdown, f.late.Shutdown, f.settle} {
+		wg.Go(func() {
+			if err := end(ctx); err != nil {
+				f.s.log.Debug("requests were cut off", "err", err)
+			}
+		})
 	}
+	wg.Wait()
 	f.quic.settle(ctx)
 	cut()
 	f.quic.close()
 	sockets()
 	f.http.Close()
+	f.late.Close()
 	f.in.Close()
+	f.inL.Close()
 	f.mu.Lock()
 	var left []*conn
 	for c := range f.conns {

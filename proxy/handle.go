@@ -21,6 +21,9 @@ const (
 // ServeHTTP answers every request of every connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
+	if r.TLS == nil {
+		r.TLS = connOf(r).tls
+	}
 	if s.log.Enabled(r.Context(), slog.LevelDebug) {
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		w = rec
@@ -74,13 +77,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.plain(w, r, t, p, host)
 		return
 	}
-	if sni := r.TLS.ServerName; sni != "" && hostname(sni) != host {
-		if q, _ := t.site(sni); q == nil || q.access != p.access {
-			s.refuse(w, r, http.StatusMisdirectedRequest, "The name differs from that of the connection.")
-			return
-		}
+	if t.misdirected(r.TLS.ServerName, p, host) {
+		s.refuse(w, r, http.StatusMisdirectedRequest, "The name differs from that of the connection.")
+		return
 	}
 	s.serve(w, r, p)
+}
+
+// misdirected reports whether a request to p, by the name host, came over a
+// connection to a name that has other access.
+func (t *table) misdirected(sni string, p *site, host string) bool {
+	if sni == "" || hostname(sni) == host {
+		return false
+	}
+	q, _ := t.site(sni)
+	return q == nil || q.access != p.access
 }
 
 // serve lets p answer r, whose client may enter.

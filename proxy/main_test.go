@@ -131,7 +131,7 @@ func certificate(t *testing.T) (*tls.Certificate, *x509.CertPool) {
 	}
 	tmpl := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "test root"}, SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames:    []string{"oak.home.arpa", "*.oak.home.arpa", "localhost", "unknown.example"},
+		DNSNames:    []string{"oak.home.arpa", "*.oak.home.arpa", "*.dns.oak.home.arpa", "localhost", "unknown.example"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA:        true, BasicConstraintsValid: true,
 	}

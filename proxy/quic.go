@@ -321,16 +321,26 @@ func bye(all []*quic.Conn) {
 // advertise tells the client of a request over TCP that HTTP/3 is at the same
 // port (RFC 7838), which is what it sees of it, behind a router too.
 func (t *table) advertise(w http.ResponseWriter, r *http.Request) {
-	if len(t.conf.QUIC) == 0 || r.TLS == nil || r.ProtoMajor > 2 {
+	if r.TLS == nil || r.ProtoMajor > 2 {
 		return
 	}
+	if alt := t.alternative(r.Host); alt != "" {
+		w.Header()["Alt-Svc"] = []string{alt}
+	}
+}
+
+// alternative is what to tell of HTTP/3 to a client that came to host, or empty.
+func (t *table) alternative(host string) string {
+	if len(t.conf.QUIC) == 0 {
+		return ""
+	}
 	port := "443"
-	if _, said, err := net.SplitHostPort(r.Host); err == nil {
+	if _, said, err := net.SplitHostPort(host); err == nil {
 		if _, err := strconv.ParseUint(said, 10, 16); err == nil {
 			port = said
 		}
 	}
-	w.Header()["Alt-Svc"] = []string{`h3=":` + port + `"; ma=86400`}
+	return `h3=":` + port + `"; ma=86400`
 }
 
 func addrOf(a net.Addr) netip.Addr {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pic/core/config"
+	"pic/internal/h2"
 	"pic/internal/listen"
 )
 
@@ -24,6 +25,7 @@ type site struct {
 	label  string // of an own page
 	access config.Access
 	own    http.Handler
+	quick  h2.Quick // own, if it is; see quick.go
 	route  *route
 }
 
@@ -62,6 +64,7 @@ func (s *Server) compile(c Config) (*table, error) {
 		}
 		host := strings.TrimPrefix(label+"."+c.Domain, ".")
 		p := &site{label: label, access: config.AccessLAN, own: h}
+		p.quick, _ = h.(h2.Quick)
 		t.hosts[host] = p
 		if label == "home" {
 			t.home = p

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"pic/api/wire"
@@ -15,6 +16,16 @@ func (c *Client) Leases(ctx context.Context) ([]wire.Lease, error) {
 // Routing returns the routes of the proxy and how they are doing.
 func (c *Client) Routing(ctx context.Context) (wire.Routing, error) {
 	return call[wire.Routing](ctx, c, http.MethodGet, "/api/routing", nil)
+}
+
+// Router returns the state of the router.
+func (c *Client) Router(ctx context.Context) (wire.Router, error) {
+	return call[wire.Router](ctx, c, http.MethodGet, "/api/router", nil)
+}
+
+// Traffic returns what devices sent and received in so many hours.
+func (c *Client) Traffic(ctx context.Context, hours int) (wire.TrafficHistory, error) {
+	return call[wire.TrafficHistory](ctx, c, http.MethodGet, fmt.Sprintf("/api/traffic?hours=%d", hours), nil)
 }
 
 // ReleaseLease forgets the lease of an address.
@@ -36,4 +47,19 @@ func (c *Client) IssueCertificate(ctx context.Context, names []string) (wire.Iss
 // Root returns the root certificate in PEM.
 func (c *Client) Root(ctx context.Context) ([]byte, error) {
 	return c.text(ctx, "/api/vault/root.pem")
+}
+
+// Edge returns what the cell has of the routers and services around it.
+func (c *Client) Edge(ctx context.Context) (wire.Edge, error) {
+	return call[wire.Edge](ctx, c, http.MethodGet, "/api/edge", nil)
+}
+
+// Reach runs the self-test of the VPN's endpoint.
+func (c *Client) Reach(ctx context.Context) ([]wire.ReachStep, error) {
+	return call[[]wire.ReachStep](ctx, c, http.MethodGet, "/api/wireguard/check", nil)
+}
+
+// Wake calls a device of the LAN to wake up, and returns whom.
+func (c *Client) Wake(ctx context.Context, w wire.Wake) (wire.Woken, error) {
+	return call[wire.Woken](ctx, c, http.MethodPost, "/api/wake", w)
 }

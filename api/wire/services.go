@@ -107,9 +107,45 @@ type FileEntry struct {
 
 // Routing is where requests and packets go.
 type Routing struct {
-	Routes []RouteState `json:"routes"`
-	Own    []OwnHost    `json:"own" doc:"Names at which the cell itself answers"`
-	NAT    []string     `json:"nat" doc:"In words, what is translated on the way out"`
+	Routes   []RouteState  `json:"routes"`
+	Own      []OwnHost     `json:"own" doc:"Names at which the cell itself answers"`
+	NAT      []string      `json:"nat" doc:"In words, what is translated on the way out"`
+	Kernel   []KernelRoute `json:"kernel" doc:"The host's main routing table, and those of the exits"`
+	Rules    []RoutingRule `json:"rules" doc:"Which packets look into which table, beyond what every host has"`
+	Forwards []PortForward `json:"forwards" doc:"The document's port forwards"`
+}
+
+// A KernelRoute is an entry of the host's routing tables.
+type KernelRoute struct {
+	To          netip.Prefix `json:"to" doc:"0.0.0.0/0 or ::/0: the default"`
+	Via         netip.Addr   `json:"via,omitzero" doc:"Left out: directly"`
+	Interface   string       `json:"interface,omitempty"`
+	Source      netip.Addr   `json:"source,omitzero"`
+	Metric      int          `json:"metric"`
+	Table       int          `json:"table" doc:"254 is the main one"`
+	Origin      string       `json:"origin" doc:"pic, kernel, dhcp, ra, static, boot or a number"`
+	Unreachable bool         `json:"unreachable,omitempty"`
+}
+
+// A RoutingRule says which packets look into which table.
+type RoutingRule struct {
+	Priority  int          `json:"priority"`
+	From      netip.Prefix `json:"from,omitzero"`
+	To        netip.Prefix `json:"to,omitzero"`
+	Mark      string       `json:"mark,omitempty" doc:"mark/mask, in hexadecimal"`
+	Interface string       `json:"interface,omitempty" doc:"By which they come in"`
+	Table     int          `json:"table"`
+	Six       bool         `json:"six" doc:"Of IPv6"`
+}
+
+// A PortForward leads a port of the WAN to a device.
+type PortForward struct {
+	Name     string         `json:"name"`
+	Protocol string         `json:"protocol"`
+	Port     uint16         `json:"port"`
+	Last     uint16         `json:"last" doc:"Of a range; else the port"`
+	To       netip.AddrPort `json:"to"`
+	Disabled bool           `json:"disabled"`
 }
 
 // A RouteState is a route of the proxy and how it is doing.

@@ -45,7 +45,7 @@ var leaseCommand = command{name: "lease", words: []command{
 
 var routeCommand = command{name: "route", words: []command{
 	{
-		name: "ls", short: "List the routes of the proxy and whether their servers answer",
+		name: "ls", short: "List where requests and packets go: routes of the proxy and of the host, rules, NAT, port forwards",
 		run: func(p *program, _ *flag.FlagSet) action {
 			return p.remote(func(ctx context.Context, cell *client.Client, _ []string) error {
 				all, err := cell.Routing(ctx)
@@ -53,7 +53,7 @@ var routeCommand = command{name: "route", words: []command{
 				case err != nil:
 					return err
 				case p.json:
-					return p.printJSON(all.Routes)
+					return p.printJSON(all)
 				}
 				var rows [][]string
 				for _, r := range all.Routes {
@@ -64,6 +64,7 @@ var routeCommand = command{name: "route", words: []command{
 					rows = append(rows, []string{r.Host, r.Upstream, string(r.Access), fmt.Sprint(r.Requests), state})
 				}
 				p.table("HOST UPSTREAM ACCESS REQUESTS STATE", rows)
+				p.packets(all)
 				return nil
 			})
 		},

@@ -15,6 +15,7 @@ import (
 
 	"pic/cell"
 	"pic/core/config"
+	"pic/internal/memory"
 )
 
 var serveCommand = command{
@@ -67,6 +68,7 @@ func (p *program) logger(level string) (slog.Handler, error) {
 }
 
 func (p *program) serve(ctx context.Context, o cell.Options) error {
+	p.restrain(memory.Limit())
 	log := slog.New(o.Log)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

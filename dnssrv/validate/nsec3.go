@@ -69,6 +69,7 @@ func (j *job) hash(e *evidence, n name) (string, *fault) {
 		return "", errWork
 	}
 	j.hashes++
+	j.v.hashes.Add(1)
 	if j.hashes%maxYield == 0 {
 		runtime.Gosched()
 	}

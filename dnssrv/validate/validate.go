@@ -103,8 +103,8 @@ type Validator struct {
 	cuts     *cuts
 	slots    chan struct{} // one is taken while a signature is checked, or a hash made
 
-	checks, fetches atomic.Uint64
-	states          [4]atomic.Uint64
+	checks, fetches, hashes atomic.Uint64
+	states                  [4]atomic.Uint64
 }
 
 // New returns a validator that trusts the anchors, whose names say for which
@@ -136,6 +136,7 @@ type Stats struct {
 	Secure, Insecure, Bogus, Indeterminate uint64 // answers
 	Checks                                 uint64 // of signatures
 	Fetches                                uint64 // of DS and DNSKEY records
+	Hashes                                 uint64 // of names, for NSEC3
 	Known                                  int    // names of which is known whether they are zones
 }
 
@@ -144,7 +145,7 @@ func (v *Validator) Stats() Stats {
 	return Stats{
 		Secure: v.states[Secure].Load(), Insecure: v.states[Insecure].Load(),
 		Bogus: v.states[Bogus].Load(), Indeterminate: v.states[Indeterminate].Load(),
-		Checks: v.checks.Load(), Fetches: v.fetches.Load(), Known: v.cuts.len(),
+		Checks: v.checks.Load(), Fetches: v.fetches.Load(), Hashes: v.hashes.Load(), Known: v.cuts.len(),
 	}
 }
 

@@ -14,8 +14,10 @@ import (
 )
 
 // A Batch receives many packets with one call of the kernel, and answers them
-// with one more. Nothing is allocated for a packet. Use [Conn.Batch]. A Batch is
-// for one goroutine; several may read from one Conn.
+// with one more. Replies of one length to one address and port go through the
+// kernel as one, which cuts them apart only at the end (see gather). Nothing is
+// allocated for a packet. Use [Conn.Batch]. A Batch is for one goroutine; several
+// may read from one Conn.
 //
 // On sockets that are not the kernel's it is as slow as they are: one by one.
 type Batch struct {
@@ -31,12 +33,16 @@ type Batch struct {
 	n     int       // messages of the last recvmmsg
 	errno unix.Errno
 
-	out    []mmsghdr
-	parts  []unix.Iovec // of out
-	whom   []*Packet    // of out
+	queue  []reply
 	queued int
-	sent   int
-	failed error // the first of this Flush
+	out    []mmsghdr // of this Flush
+	first  []int     // of each of out, the first of its parts
+	parts  []unix.Iovec
+	whom   []*Packet // of parts
+	count  int       // of out
+	sent   int       // of out
+	failed error     // the first of this Flush
+	joint
 
 	zones map[uint32]string // names of links
 	known time.Time         // when zones was empty
@@ -56,8 +62,9 @@ type slot struct {
 	dest [controlLen]byte // the control message of the reply
 }
 
-// controlLen has room for the longest control message that we send.
-const controlLen = 40
+// controlLen has room for the longest control messages that we send: where from,
+// and how long each part is.
+const controlLen = 40 + segmentLen
 
 // Batch returns a batch of up to n packets, each with room for size bytes; what
 // is longer is cut, and then Data has size bytes.
@@ -70,7 +77,9 @@ func (c *Conn) Batch(n, size int) *Batch {
 		n = 1
 	}
 	b.slots, b.in, b.got = make([]slot, n), make([]mmsghdr, n), make([]*Packet, 0, n)
-	b.out, b.parts, b.whom = make([]mmsghdr, n), make([]unix.Iovec, n), make([]*Packet, n)
+	b.queue, b.out, b.first = make([]reply, n), make([]mmsghdr, n), make([]int, n)
+	b.parts, b.whom = make([]unix.Iovec, n), make([]*Packet, n)
+	b.joint = joint{able: b.raw != nil && segments(b.raw), groups: make([]group, 0, n)}
 	b.zones = map[uint32]string{}
 	room := make([]byte, n*size)
 	for i := range b.slots {
@@ -83,8 +92,6 @@ func (c *Conn) Batch(n, size int) *Batch {
 		h.Iov, h.Name = &s.part, (*byte)(unsafe.Pointer(&s.name))
 		h.SetIovlen(1)
 		b.rearm(i)
-		b.out[i].hdr.Iov = &b.parts[i]
-		b.out[i].hdr.SetIovlen(1)
 	}
 	b.read, b.look, b.send = b.receive, func(fd uintptr) { b.receive(fd) }, b.transmit
 	return b
@@ -156,7 +163,7 @@ func (b *Batch) error() error {
 // receive asks the kernel for what is there. It is false where that is nothing.
 func (b *Batch) receive(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), uintptr(len(b.in)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), uintptr(len(b.in)), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == 0:
 			b.n, b.errno = int(n), 0
@@ -244,33 +251,14 @@ func (b *Batch) zone(index uint32) string {
 
 // Reply has out sent to whom p came from, from the address that p was sent to,
 // by the next Flush. Until then out must not change. p is of the last Read, and
-// is answered once.
+// is answered once. Replies to one client keep their order where they are of one
+// length.
 func (b *Batch) Reply(out []byte, p *Packet) {
-	if len(out) == 0 || b.queued == len(b.out) {
+	if len(out) == 0 || b.queued == len(b.queue) {
 		return
 	}
-	i := b.queued
+	b.queue[b.queued] = reply{text: out, to: p}
 	b.queued++
-	b.parts[i].Base = &out[0]
-	b.parts[i].SetLen(len(out))
-	b.whom[i] = p
-	if b.raw == nil {
-		return
-	}
-	h, s := &b.out[i].hdr, p.slot
-	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&s.name)), unix.SizeofSockaddrInet6
-	if s.name.Family == unix.AF_INET {
-		h.Namelen = unix.SizeofSockaddrInet4
-	}
-	n := 0
-	if b.conn.local.IsUnspecified() && p.To.IsValid() && !p.To.IsUnspecified() {
-		n = s.origin()
-	}
-	h.Control = nil
-	if n > 0 {
-		h.Control = &s.dest[0]
-	}
-	h.SetControllen(n)
 }
 
 // origin writes the control message that sets the source address of a reply.
@@ -303,15 +291,17 @@ func (b *Batch) Flush() error {
 	if b.queued == 0 {
 		return nil
 	}
-	b.sent, b.failed = 0, nil
 	var err error
 	if b.raw == nil {
-		for i := range b.queued {
-			data := unsafe.Slice(b.parts[i].Base, b.parts[i].Len)
-			err = errors.Join(err, b.conn.Reply(data, b.whom[i]))
+		for _, r := range b.queue[:b.queued] {
+			err = errors.Join(err, b.conn.Reply(r.text, r.to))
 		}
-	} else if err = b.raw.Write(b.send); err == nil {
-		err = b.failed
+	} else {
+		b.gather()
+		b.sent, b.failed = 0, nil
+		if err = b.raw.Write(b.send); err == nil {
+			err = b.failed
+		}
 	}
 	b.queued = 0
 	return err
@@ -321,23 +311,28 @@ func (b *Batch) Flush() error {
 // kernel has no room.
 func (b *Batch) transmit(fd uintptr) bool {
 	again := false
-	for b.sent < b.queued {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[b.sent])), uintptr(b.queued-b.sent), unix.MSG_DONTWAIT, 0, 0)
+	for b.sent < b.count {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[b.sent])), uintptr(b.count-b.sent), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == 0:
 			b.sent += int(n)
 			again = false
+			b.parted()
 		case errno == unix.EAGAIN:
 			return false
 		case errno == unix.EINTR:
 		case passing(errno) && !again: // perhaps about an earlier one
 			again = true
+		case b.part():
+			again = false
 		default:
 			if b.failed == nil {
-				b.failed = &net.OpError{Op: "write", Net: "udp", Addr: net.UDPAddrFromAddrPort(b.whom[b.sent].From), Err: errno}
+				to := b.whom[b.first[b.sent]].From
+				b.failed = &net.OpError{Op: "write", Net: "udp", Addr: net.UDPAddrFromAddrPort(to), Err: errno}
 			}
 			b.sent++
 			again = false
+			b.suspect = false
 		}
 	}
 	return true

@@ -156,3 +156,61 @@ func sample(t *testing.T, m Model) {
 		t.Errorf("too few flows to tell: %v", seen)
 	}
 }
+
+// The four rights of a device in all combinations, each by IPv4 and IPv6.
+func TestRightsInAllCombinations(t *testing.T) {
+	m := full()
+	m.Exits, m.NewRate, m.SynRate = nil, 0, 0
+	m.Rules.Peers = m.Rules.Peers[:2]
+	f, sides := streets(t, m)
+	self := nettest.New(t).Self()
+	goals := map[string][]string{
+		"internet": {"203.0.113.9", "2001:db8:5::5"}, "lan": {"192.168.1.20", "2001:db8:1::20"},
+		"service": {"10.77.0.1", "fd77::1"}, "cell": {"10.99.0.9", "fd99::9"},
+	}
+	for _, list := range goals {
+		for _, a := range list {
+			a := netip.MustParseAddr(a)
+			// The linked cell is reached by the tunnel, as the peer is: here, by another
+			// host's address on the same side.
+			if side := places(m)(a, 0); side != "" {
+				settle(t, self, sides, side, a)
+			}
+		}
+	}
+	from := addrs("10.77.0.2", "fd77::2")
+	for _, a := range from {
+		settle(t, self, sides, "pic0", a)
+	}
+	for bits := range 16 {
+		has := map[string]bool{"internet": bits&1 != 0, "lan": bits&2 != 0, "service": bits&4 != 0, "cell": bits&8 != 0}
+		p := &m.Rules.Peers[0]
+		p.Internet, p.LAN, p.Services, p.Cells = has["internet"], has["lan"], []string{"dns"}, []string{"none"}
+		if has["service"] {
+			p.Services = []string{"mail"}
+		}
+		if has["cell"] {
+			p.Cells = []string{"elm"}
+		}
+		if err := f.Set(Compile(m)); err != nil {
+			t.Fatal(err)
+		}
+		for what, list := range goals {
+			for i, to := range list {
+				if what == "cell" {
+					continue // see below
+				}
+				fl := policy.Flow{Src: from[i], Dst: netip.MustParseAddr(to), Proto: policy.TCP, Port: 25}
+				if got, err := knock(sides["pic0"], fl, 3*time.Second); err != nil || got != has[what] {
+					t.Errorf("%v: %s by %s arrives: %v, %v", has, what, to, got, err)
+				}
+			}
+		}
+		for i, to := range goals["cell"] {
+			fl := policy.Flow{Src: from[i], Dst: netip.MustParseAddr(to), Proto: policy.TCP, Port: 25}
+			if got := policy.New(m.Rules).Decide(fl).Allow; got != has["cell"] {
+				t.Errorf("%v: a linked cell by %s: %v", has, to, got)
+			}
+		}
+	}
+}

@@ -88,7 +88,7 @@ func (s *Server) listenRA(ctx context.Context, c Config) error {
 	var only ipv6.ICMPFilter
 	only.SetAll(true)
 	only.Accept(ipv6.ICMPTypeRouterAdvertisement)
-	if err := conn.SetICMPFilter(&only); err != nil {
+	if err := errors.Join(conn.SetICMPFilter(&only), conn.SetControlMessage(ipv6.FlagHopLimit, true)); err != nil {
 		return fmt.Errorf("listening for advertisements on %s: %w", card.Name, err)
 	}
 	s.mu.Lock()

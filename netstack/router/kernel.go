@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -100,12 +101,15 @@ func (k *kernel) addAddress(a address) error {
 		return fmt.Errorf("addresses of %s: %w", a.Card, err)
 	}
 	now := time.Now()
-	want := &netlink.Addr{IPNet: ipNet(a.Net), ValidLft: seconds(a.valid, now), PreferedLft: seconds(a.preferred, now)}
+	want := &netlink.Addr{IPNet: ipNet(a.Net)}
+	if !a.valid.IsZero() { // to one that ends this second there is nothing to add
+		want.ValidLft, want.PreferedLft = max(seconds(a.valid, now), 1), seconds(a.preferred, now)
+	}
 	if a.sure && a.Net.Addr().Is6() {
 		want.Flags = unix.IFA_F_NODAD
 	}
 	i := slices.IndexFunc(have, func(h netlink.Addr) bool { return prefix(h.IPNet) == a.Net })
-	if i >= 0 && (!k.record.has(a) || near(have[i].ValidLft, want.ValidLft) && near(have[i].PreferedLft, want.PreferedLft)) {
+	if i >= 0 && (!k.record.has(a) || sameLife(have[i], *want)) {
 		return nil // another's, or as it should be
 	}
 	if i < 0 {
@@ -128,7 +132,7 @@ func (k *kernel) dropAddresses(p plan) error {
 		}
 		link, err := linkNamed(a.Card)
 		if err == nil {
-			err = netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(a.Net)})
+			err = k.dropAddress(link, a.Net)
 		}
 		if err != nil && !isMissing(err) && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			errs = append(errs, fmt.Errorf("old address %s on %s: %w", a.Net, a.Card, err))
@@ -141,23 +145,31 @@ func (k *kernel) dropAddresses(p plan) error {
 	return errors.Join(errs...)
 }
 
-// seconds is the rest of a lifetime as the kernel counts it; 0 is without end.
-func seconds(t, now time.Time) int {
-	if t.IsZero() {
-		return 0
+// dropAddress takes one address away. The kernel leaves the network's route behind
+// where an IPv6 address was for a time only, so it is made one without end first.
+func (k *kernel) dropAddress(link netlink.Link, p netip.Prefix) error {
+	a := &netlink.Addr{IPNet: ipNet(p)}
+	if p.Addr().Is6() && k.has(link.Attrs().Name, p) {
+		if err := netlink.AddrReplace(link, a); err != nil {
+			return err
+		}
 	}
-	if t.Sub(now) > 1<<31*time.Second {
-		return 1 << 31
-	}
-	return max(int(t.Sub(now)/time.Second), 1)
+	return netlink.AddrDel(link, a)
 }
 
-// near tells lifetimes apart that mean different ends; the kernel counts down.
-func near(have, want int) bool {
-	if want == 0 || have == 0 {
-		return have == want || have >= 1<<32-1
+// seconds is the rest of a lifetime as the kernel counts it.
+func seconds(t, now time.Time) int {
+	return int(min(max(t.Sub(now), 0)/time.Second, 1<<31))
+}
+
+// sameLife reports whether lifetimes end at the same time; the kernel counts down.
+// Without both they are without end.
+func sameLife(have, want netlink.Addr) bool {
+	if want.ValidLft == 0 {
+		return have.ValidLft == 0 || have.ValidLft == math.MaxUint32
 	}
-	return have-want <= 2 && want-have <= 2
+	near := func(a, b int) bool { return a-b <= 2 && b-a <= 2 && (a == 0) == (b == 0) }
+	return near(have.ValidLft, want.ValidLft) && near(have.PreferedLft, want.PreferedLft)
 }
 
 func (k *kernel) setUp(card string) error {

@@ -112,10 +112,11 @@ func (s *Server) resolvers() []netip.Addr {
 	})
 }
 
-// A Prefix is a network of the LAN that its devices may take addresses of. Zero
-// times are without end.
+// A Prefix is a network of the LAN that its devices may take addresses of, with
+// the cell's own. Zero times are without end.
 type Prefix struct {
 	Net              netip.Prefix
+	Own              netip.Addr
 	Preferred, Valid time.Time
 }
 
@@ -129,7 +130,7 @@ func (s *Server) Prefixes() []Prefix {
 		return nil
 	}
 	if own := s.conf.LAN.Address6; own.IsValid() {
-		out = append(out, Prefix{Net: own.Masked()})
+		out = append(out, Prefix{Net: own.Masked(), Own: own.Addr()})
 	}
 	if s.six == nil {
 		return out
@@ -137,18 +138,20 @@ func (s *Server) Prefixes() []Prefix {
 	now := time.Now()
 	for _, d := range s.six.Prefixes {
 		if lan, ok := forLAN(d.Net); ok && now.Before(d.Valid) {
-			out = append(out, Prefix{lan, d.Preferred, d.Valid})
+			out = append(out, Prefix{lan, lan.Addr().Next(), d.Preferred, d.Valid})
 		}
 	}
 	return out
 }
 
-// Uplink6 reports whether the WAN has a way to the IPv6 internet.
-func (s *Server) Uplink6() bool {
-	s.mu.Lock()
-	name := s.conf.WAN.Name
-	s.mu.Unlock()
-	return name != "" && gateway6(name).IsValid()
+// Uplink6 reports whether the WAN has a way to the IPv6 internet, and how long a
+// packet may be there.
+func (s *Server) Uplink6() (is bool, mtu int) {
+	name := s.wan()
+	if l, err := linkNamed(name); err == nil {
+		return gateway6(name).IsValid(), l.Attrs().MTU
+	}
+	return false, 0
 }
 
 // gateway6 is the kernel's IPv6 default router on the card.

@@ -223,7 +223,7 @@ func (s *Shaper) redirect(card string) error {
 		return fmt.Errorf("IFB device: %w", err)
 	}
 	if dev.Type() != "ifb" {
-		return fmt.Errorf("%s is not ours: %w", device, errTaken)
+		return fmt.Errorf("IFB device: %s is a card of another kind", device)
 	}
 	if err := netlink.LinkSetUp(dev); err != nil {
 		return fmt.Errorf("IFB device: %w", err)

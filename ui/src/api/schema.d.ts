@@ -601,6 +601,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/edge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The port at the router upstream, ports that devices opened, public names */
+        get: operations["edge-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/email": {
         parameters: {
             query?: never;
@@ -1051,6 +1068,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much each device sent and received */
+        get: operations["traffic-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tx": {
         parameters: {
             query?: never;
@@ -1242,6 +1276,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/wake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Wake a device of the LAN up (Wake-on-LAN) */
+        post: operations["wake-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/wireguard": {
         parameters: {
             query?: never;
@@ -1251,6 +1302,23 @@ export interface paths {
         };
         /** The tunnel and its peers */
         get: operations["wireguard-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/wireguard/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether devices on the road find the cell, and why not */
+        get: operations["wireguard-check-get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2118,6 +2186,43 @@ export interface components {
             /** Format: date-time */
             until: string;
         };
+        DeviceTraffic: {
+            /**
+             * Format: ip
+             * @description Of a device whose hardware address is not known, or of its lease
+             */
+            address?: string;
+            /** @enum {string} */
+            kind: "lan" | "peer" | "wan";
+            /** @description Of a device of the LAN */
+            mac?: string;
+            /** @description Of the peer, or of the device's lease */
+            name?: string;
+            /** @description Of a peer */
+            publicKey?: string;
+            /**
+             * Format: int64
+             * @description Bytes within the time
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Bytes a second, in the last ten
+             */
+            receivedRate: number;
+            /**
+             * Format: int64
+             * @description Bytes within the time
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description Bytes a second, in the last ten
+             */
+            sentRate: number;
+            /** @description Without the buckets in which nothing was */
+            series: components["schemas"]["TrafficBucket"][];
+        };
         Diff: {
             diff: components["schemas"]["Difference"][];
             /** Format: int64 */
@@ -2150,6 +2255,13 @@ export interface components {
             users?: components["schemas"]["ConfigUser"][];
             web: components["schemas"]["ConfigWeb"];
             wireguard: components["schemas"]["ConfigWireGuard"];
+        };
+        Edge: {
+            /** @description Ports of the WAN that devices opened by NAT-PMP or PCP */
+            mappings: components["schemas"]["PortMapped"][];
+            /** @description Public names that follow the cell's address */
+            names: components["schemas"]["PublicName"][];
+            upstream: components["schemas"]["UpstreamPort"];
         };
         Edit: {
             /** @description Delete what is there instead */
@@ -2323,6 +2435,28 @@ export interface components {
             chain: string;
             /** @description Private key in PEM */
             key: string;
+        };
+        KernelRoute: {
+            interface?: string;
+            /** Format: int64 */
+            metric: number;
+            /** @description pic, kernel, dhcp, ra, static, boot or a number */
+            origin: string;
+            /** Format: ip */
+            source?: string;
+            /**
+             * Format: int64
+             * @description 254 is the main one
+             */
+            table: number;
+            /** @description 0.0.0.0/0 or ::/0: the default */
+            to: string;
+            unreachable?: boolean;
+            /**
+             * Format: ip
+             * @description Left out: directly
+             */
+            via?: string;
         };
         Lease: {
             /** Format: ip */
@@ -2804,6 +2938,31 @@ export interface components {
             /** Format: int64 */
             revision: number;
         };
+        PortForward: {
+            disabled: boolean;
+            /**
+             * Format: int32
+             * @description Of a range; else the port
+             */
+            last: number;
+            name: string;
+            /** Format: int32 */
+            port: number;
+            protocol: string;
+            to: string;
+        };
+        PortMapped: {
+            /**
+             * Format: int32
+             * @description Of the WAN
+             */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            to: string;
+            /** Format: date-time */
+            until: string;
+        };
         Problem: {
             code: string;
             fix?: string;
@@ -2813,6 +2972,21 @@ export interface components {
             since: string;
             text?: string;
             title: string;
+        };
+        PublicName: {
+            error?: string;
+            /**
+             * Format: ip
+             * @description What the service was told last
+             */
+            four?: string;
+            name: string;
+            /** Format: ip */
+            six?: string;
+            /** @description Nothing more is tried until the document changes */
+            stopped: boolean;
+            /** Format: date-time */
+            updated?: string;
         };
         Pulse: {
             ok: boolean;
@@ -2840,6 +3014,15 @@ export interface components {
             reason?: string;
             /** @description Any JSON */
             value: unknown;
+        };
+        ReachStep: {
+            /** @description What the owner can do */
+            fix?: string;
+            /** @enum {string} */
+            name: "endpoint" | "address" | "port" | "calls";
+            /** @enum {string} */
+            outcome: "ok" | "bad" | "unknown";
+            text: string;
         };
         Recursion: {
             /**
@@ -2975,11 +3158,31 @@ export interface components {
             state6?: string;
         };
         Routing: {
+            /** @description The document's port forwards */
+            forwards: components["schemas"]["PortForward"][];
+            /** @description The host's main routing table, and those of the exits */
+            kernel: components["schemas"]["KernelRoute"][];
             /** @description In words, what is translated on the way out */
             nat: string[];
             /** @description Names at which the cell itself answers */
             own: components["schemas"]["OwnHost"][];
             routes: components["schemas"]["RouteState"][];
+            /** @description Which packets look into which table, beyond what every host has */
+            rules: components["schemas"]["RoutingRule"][];
+        };
+        RoutingRule: {
+            from?: string;
+            /** @description By which they come in */
+            interface?: string;
+            /** @description mark/mask, in hexadecimal */
+            mark?: string;
+            /** Format: int64 */
+            priority: number;
+            /** @description Of IPv6 */
+            six: boolean;
+            /** Format: int64 */
+            table: number;
+            to?: string;
         };
         Secret: {
             /** Format: date-time */
@@ -3126,6 +3329,26 @@ export interface components {
              */
             txBytes: number;
         };
+        TrafficBucket: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            received: number;
+            /** Format: int64 */
+            sent: number;
+        };
+        TrafficHistory: {
+            /** @description Who moved most comes first */
+            devices: components["schemas"]["DeviceTraffic"][];
+            enabled: boolean;
+            /** Format: date-time */
+            since: string;
+            /**
+             * @description The length of the buckets
+             * @enum {string}
+             */
+            step: "minute" | "hour" | "day";
+        };
         Tx: {
             /**
              * Format: int64
@@ -3167,6 +3390,27 @@ export interface components {
              */
             latencyMs: number;
             ok: boolean;
+        };
+        UpstreamPort: {
+            /** @description wireguard.openPort is on */
+            asked: boolean;
+            error?: string;
+            /** @description Where the internet finds the port */
+            external?: string;
+            /** Format: ip */
+            gateway?: string;
+            /**
+             * @description Left out while no port is open
+             * @enum {string}
+             */
+            method?: "PCP" | "NAT-PMP" | "UPnP";
+            /** @description The router's own address is not the internet's: calls do not come through */
+            shared: boolean;
+            /**
+             * Format: date-time
+             * @description Renewed before that
+             */
+            until?: string;
         };
         User: {
             disabled: boolean;
@@ -3235,6 +3479,12 @@ export interface components {
             /** Format: date-time */
             until: string;
         };
+        Wake: {
+            /** @example 02:00:5e:10:20:30 */
+            mac?: string;
+            /** @description A peer with a hardware address, a reservation, or a host name that has a lease */
+            name?: string;
+        };
         WireGuard: {
             /**
              * @description netstack: a TCP/IP stack within the process
@@ -3258,6 +3508,9 @@ export interface components {
             publicKey: string;
             subnet: string;
             subnet6?: string;
+        };
+        Woken: {
+            mac: string;
         };
     };
     responses: never;
@@ -4480,6 +4733,35 @@ export interface operations {
             };
         };
     };
+    "edge-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Edge"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "email-get": {
         parameters: {
             query?: never;
@@ -5625,6 +5907,38 @@ export interface operations {
             };
         };
     };
+    "traffic-get": {
+        parameters: {
+            query?: {
+                /** @description How far back. Up to 3 are told in minutes, up to 192 in hours, more in days */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficHistory"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "tx-post": {
         parameters: {
             query?: {
@@ -6129,6 +6443,39 @@ export interface operations {
             };
         };
     };
+    "wake-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Wake"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Woken"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "wireguard-get": {
         parameters: {
             query?: never;
@@ -6145,6 +6492,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WireGuard"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "wireguard-check-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReachStep"][];
                 };
             };
             /** @description A problem (RFC 9457) */
