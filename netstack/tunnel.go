@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"pic/netstack/userspace"
+
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	wg "golang.zx2c4.com/wireguard/device"
@@ -23,7 +25,7 @@ type tunnel struct {
 	addrs  []netip.Prefix
 	mtu    int
 	dev    *wg.Device
-	stack  *userNet // in UserSpace mode
+	stack  *userspace.Net // in UserSpace mode
 	socket *toolSocket
 }
 
@@ -32,7 +34,7 @@ type tunnel struct {
 func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err error) {
 	t := &tunnel{mode: ground, name: "userspace", addrs: c.Addresses, mtu: c.MTU}
 	var card tun.Device
-	batch := userBatch
+	batch := userspace.Batch
 	if ground == TUN {
 		batch = tunBatch
 	}
@@ -41,14 +43,14 @@ func (s *Server) openTunnel(ground Mode, c Config, want device) (_ *tunnel, err 
 			return nil, err
 		}
 	} else {
-		t.stack, err = newUserNet(s.log, c.Addresses, c.MTU)
+		t.stack, err = userspace.New(s.log, c.Addresses, c.MTU)
 		if err != nil {
 			return nil, fmt.Errorf("user-space network: %w", err)
 		}
 		card = t.stack
 	}
 	if t.stack != nil {
-		t.stack.obey(s.policy.Load())
+		t.stack.Obey(s.policy.Load())
 	}
 	t.dev = wg.NewDevice(card, newBind(batch), wireguardLog(s.log))
 	defer func() {
