@@ -33,6 +33,7 @@ import (
 	"pic/netstack"
 	"pic/netstack/edge"
 	"pic/netstack/peerbook"
+	"pic/netstack/policy"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
 	"pic/ntpsrv"
@@ -136,6 +137,15 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+
+// Policy knows a laptop that may not reach the LAN.
+func (someNetwork) Policy() *policy.Policy {
+	return policy.New(policy.Rules{
+		Cell: []netip.Addr{netip.MustParseAddr("10.64.3.1")}, VPN: []netip.Prefix{netip.MustParsePrefix("10.64.3.0/29")},
+		LAN:   []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
+		Peers: []policy.Peer{{Name: "laptop", Addrs: []netip.Addr{netip.MustParseAddr("10.64.3.2")}, Internet: true, Services: []string{"all"}}},
+	})
+}
 
 type someCA struct{}
 

@@ -46,8 +46,7 @@ type flow struct {
 	cancel context.CancelFunc
 }
 
-func (f *flow) near() netip.AddrPort { return netip.AddrPortFrom(f.Src, f.from) }
-func (f *flow) far() netip.AddrPort  { return netip.AddrPortFrom(f.Dst, f.Port) }
+func (f *flow) far() netip.AddrPort { return netip.AddrPortFrom(f.Dst, f.Port) }
 
 // forward makes the stack take what is for anybody. What may not pass is kept out
 // by the gate and by the policy.
