@@ -208,7 +208,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 	}
 	if old != nil {
 		if old.stack != nil {
-			old.stack.obey(s.policy.Load())
+			old.stack.Obey(s.policy.Load())
 		}
 		return old.set(c, want)
 	}
