@@ -31,6 +31,7 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/edge"
 	"pic/netstack/peerbook"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
@@ -89,7 +90,11 @@ func newHousehold(t *testing.T) *household {
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
 		Store: store, Users: people, Vault: sealed, Events: events, Lines: lines,
+<<<<<<< HEAD
 		Units: h.units, Network: someNetwork{}, Book: h.book, Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), Traffic: traffic.New(slog.New(slog.DiscardHandler), filepath.Join(h.dir, "traffic"), traffic.Sources{}), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+=======
+		Units: h.units, Network: someNetwork{}, Book: h.book, Edge: edge.New(slog.New(slog.DiscardHandler), edge.Options{}), Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
+>>>>>>> f6e61dd0a0d7b04356831bce0660306874cbce09
 		Hostname: "raspberry",
 	}
 	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), service.Bind("peers", h.book, peerbook.From), h.units)
@@ -132,6 +137,7 @@ func (u *someUnits) Restart(_ context.Context, name string) error {
 
 type someNetwork struct{}
 
+func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
 

@@ -18,6 +18,8 @@ import (
 type VPN interface {
 	// Peers returns the state of the peers that may use the tunnel.
 	Peers() []netstack.PeerStatus
+	// Addresses are the host's own, without loopback and link-local ones.
+	Addresses() []netip.Addr
 	// NAT says in words what is translated on the way out.
 	NAT() []string
 }

@@ -39,6 +39,7 @@ import (
 	"pic/internal/listen"
 	"pic/mailsrv"
 	"pic/netstack"
+	"pic/netstack/edge"
 	"pic/netstack/peerbook"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
@@ -156,6 +157,7 @@ func (c *Cell) build() (*house, error) {
 		authority = ca.New(c.unit("ca"), c.vault, c.dir.at("certs"))
 		cert      = authority.GetCertificate
 		near      = new(neighbours)
+		around    = edge.New(c.unit("edge"), c.edgeOptions())
 		book      = peerbook.New(c.bookOptions())
 		dns       = dnssrv.New(c.dnsOptions(cert, near))
 		dhcp      = dhcpsrv.New(c.unit("dhcp"), c.dir.at("journal"), c.names)
@@ -180,6 +182,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
 		service.Bind("traffic", bytes, traffic.From, service.OffWhen(func(d *config.Document) bool { return !traffic.From(d).On })),
 		service.Bind("peers", book, peerbook.From),
+		service.Bind("edge", around, edge.From),
 		service.Bind("ca", authority, ca.From),
 		service.Bind("dns", dns, dnssrv.From, off(func(d *config.Document) *bool { return d.DNS.Enabled })),
 		service.Bind("dhcp", dhcp, dhcpsrv.From, off(func(d *config.Document) *bool { return d.DHCP.Enabled })),
@@ -190,6 +193,7 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("proxy", entry, proxy.From, off(func(d *config.Document) *bool { return d.Proxy.Enabled })),
 		service.Bind("web", web, webFrom),
 	}
+	c.net.OnAddresses(around.Moved)
 	dhcp.Given = c.noteLease
 	c.router.OnChange(adverts.Changed)
 	near.leases = dhcp.Leases
@@ -201,7 +205,11 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
+<<<<<<< HEAD
 		Network: c.net, Book: book, Router: c.router, Traffic: bytes, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+=======
+		Network: c.net, Book: book, Router: c.router, Edge: around, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
+>>>>>>> f6e61dd0a0d7b04356831bce0660306874cbce09
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)

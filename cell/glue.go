@@ -70,7 +70,7 @@ func (c *Cell) login(scope users.Scope) func(ctx context.Context, login, secret 
 }
 
 // silent are the parts that no page lists unless something is wrong with them.
-var silent = []string{"mode", "storage", "people", "names", "peers"}
+var silent = []string{"mode", "storage", "people", "names", "peers", "edge"}
 
 // lookOut is what the host is like, and what the router knows of its provider.
 func (c *Cell) lookOut() config.Env {

@@ -37,6 +37,8 @@ nft nftables
 ip iproute2
 ping iputils-ping
 conntrack conntrack
+natpmpc natpmpc
+miniupnpd miniupnpd
 curl curl
 nghttp nghttp2-client
 openssl openssl
@@ -50,6 +52,7 @@ missing=$(echo "$need" | while read -r cmd pkg; do
 done)
 # Perl modules that swaks needs for TLS and authentication.
 perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || missing="$missing libnet-ssleay-perl libauthen-sasl-perl libio-socket-ssl-perl"
+/usr/bin/python3 -c 'import zeroconf' 2>/dev/null || missing="$missing python3-zeroconf"
 missing=$(echo $missing)
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

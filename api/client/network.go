@@ -48,3 +48,18 @@ func (c *Client) IssueCertificate(ctx context.Context, names []string) (wire.Iss
 func (c *Client) Root(ctx context.Context) ([]byte, error) {
 	return c.text(ctx, "/api/vault/root.pem")
 }
+
+// Edge returns what the cell has of the routers and services around it.
+func (c *Client) Edge(ctx context.Context) (wire.Edge, error) {
+	return call[wire.Edge](ctx, c, http.MethodGet, "/api/edge", nil)
+}
+
+// Reach runs the self-test of the VPN's endpoint.
+func (c *Client) Reach(ctx context.Context) ([]wire.ReachStep, error) {
+	return call[[]wire.ReachStep](ctx, c, http.MethodGet, "/api/wireguard/check", nil)
+}
+
+// Wake calls a device of the LAN to wake up, and returns whom.
+func (c *Client) Wake(ctx context.Context, w wire.Wake) (wire.Woken, error) {
+	return call[wire.Woken](ctx, c, http.MethodPost, "/api/wake", w)
+}

@@ -89,6 +89,7 @@ var groupCommand = command{name: "group", words: []command{
 }}
 
 var wireguardCommand = command{name: "wireguard", words: []command{
+	wireguardCheck,
 	{
 		name: "show", short: "Show the cell's end of the VPN",
 		run: func(p *program, _ *flag.FlagSet) action {

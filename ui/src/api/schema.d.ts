@@ -601,6 +601,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/edge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The port at the router upstream, ports that devices opened, public names */
+        get: operations["edge-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/email": {
         parameters: {
             query?: never;
@@ -1242,6 +1259,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/wake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Wake a device of the LAN up (Wake-on-LAN) */
+        post: operations["wake-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/wireguard": {
         parameters: {
             query?: never;
@@ -1251,6 +1285,23 @@ export interface paths {
         };
         /** The tunnel and its peers */
         get: operations["wireguard-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/wireguard/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether devices on the road find the cell, and why not */
+        get: operations["wireguard-check-get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2151,6 +2202,13 @@ export interface components {
             web: components["schemas"]["ConfigWeb"];
             wireguard: components["schemas"]["ConfigWireGuard"];
         };
+        Edge: {
+            /** @description Ports of the WAN that devices opened by NAT-PMP or PCP */
+            mappings: components["schemas"]["PortMapped"][];
+            /** @description Public names that follow the cell's address */
+            names: components["schemas"]["PublicName"][];
+            upstream: components["schemas"]["UpstreamPort"];
+        };
         Edit: {
             /** @description Delete what is there instead */
             delete?: boolean;
@@ -2804,6 +2862,18 @@ export interface components {
             /** Format: int64 */
             revision: number;
         };
+        PortMapped: {
+            /**
+             * Format: int32
+             * @description Of the WAN
+             */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            to: string;
+            /** Format: date-time */
+            until: string;
+        };
         Problem: {
             code: string;
             fix?: string;
@@ -2813,6 +2883,21 @@ export interface components {
             since: string;
             text?: string;
             title: string;
+        };
+        PublicName: {
+            error?: string;
+            /**
+             * Format: ip
+             * @description What the service was told last
+             */
+            four?: string;
+            name: string;
+            /** Format: ip */
+            six?: string;
+            /** @description Nothing more is tried until the document changes */
+            stopped: boolean;
+            /** Format: date-time */
+            updated?: string;
         };
         Pulse: {
             ok: boolean;
@@ -2840,6 +2925,15 @@ export interface components {
             reason?: string;
             /** @description Any JSON */
             value: unknown;
+        };
+        ReachStep: {
+            /** @description What the owner can do */
+            fix?: string;
+            /** @enum {string} */
+            name: "endpoint" | "address" | "port" | "calls";
+            /** @enum {string} */
+            outcome: "ok" | "bad" | "unknown";
+            text: string;
         };
         Recursion: {
             /**
@@ -3168,6 +3262,27 @@ export interface components {
             latencyMs: number;
             ok: boolean;
         };
+        UpstreamPort: {
+            /** @description wireguard.openPort is on */
+            asked: boolean;
+            error?: string;
+            /** @description Where the internet finds the port */
+            external?: string;
+            /** Format: ip */
+            gateway?: string;
+            /**
+             * @description Left out while no port is open
+             * @enum {string}
+             */
+            method?: "PCP" | "NAT-PMP" | "UPnP";
+            /** @description The router's own address is not the internet's: calls do not come through */
+            shared: boolean;
+            /**
+             * Format: date-time
+             * @description Renewed before that
+             */
+            until?: string;
+        };
         User: {
             disabled: boolean;
             display: string;
@@ -3235,6 +3350,12 @@ export interface components {
             /** Format: date-time */
             until: string;
         };
+        Wake: {
+            /** @example 02:00:5e:10:20:30 */
+            mac?: string;
+            /** @description A peer with a hardware address, a reservation, or a host name that has a lease */
+            name?: string;
+        };
         WireGuard: {
             /**
              * @description netstack: a TCP/IP stack within the process
@@ -3258,6 +3379,9 @@ export interface components {
             publicKey: string;
             subnet: string;
             subnet6?: string;
+        };
+        Woken: {
+            mac: string;
         };
     };
     responses: never;
@@ -4467,6 +4591,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DNSCleared"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "edge-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Edge"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -6129,6 +6282,39 @@ export interface operations {
             };
         };
     };
+    "wake-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Wake"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Woken"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "wireguard-get": {
         parameters: {
             query?: never;
@@ -6145,6 +6331,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WireGuard"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "wireguard-check-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReachStep"][];
                 };
             };
             /** @description A problem (RFC 9457) */
