@@ -40,6 +40,7 @@ import (
 	"pic/core/config"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A Server is the cell's VPN and its policy. Use [New]. It implements
@@ -60,7 +61,7 @@ type Server struct {
 	filters bool   // the packet filter is ours
 	passing passing
 	routing routing
-	heard   map[key]wgPeer // peers of a tunnel that another is to replace
+	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
@@ -144,7 +145,7 @@ func (s *Server) possible(c Config) Mode {
 		return Off
 	case c.Mode == TUN:
 		s.trouble.clear(codeNoKey)
-		if err := canTUN(); err != nil {
+		if err := wgdev.CanTUN(); err != nil {
 			s.trouble.set(noTUN(err))
 			s.trouble.clear(codeForeignDrop, codeNoSocket, codeForwarding)
 			return Off
@@ -186,7 +187,7 @@ func (s *Server) guard(c Config) error {
 }
 
 // tunnelTo opens, alters or closes the tunnel.
-func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
+func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 	old := s.tunnel.Load()
 	if old != nil && (!old.alive() || !old.fits(ground, c)) {
 		// Two devices cannot share a port, so the old one goes first; change
@@ -195,8 +196,8 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		if err := old.precedes(ground, c); err != nil {
 			return err
 		}
-		if d, err := old.state(); err == nil {
-			s.heard = d.peers
+		if d, err := old.dev.State(); err == nil {
+			s.heard = d.Peers
 		}
 		s.closeTunnel(old)
 		old = nil
@@ -215,7 +216,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		return err
 	}
 	s.tunnel.Store(t)
-	t.call(s.heard)
+	t.dev.Nudge(s.heard)
 	s.heard = nil
 	if t.stack != nil {
 		s.ports.attach(t.stack, now)
