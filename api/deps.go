@@ -31,11 +31,8 @@ type Deps struct {
 	Network VPN
 	Book    *peerbook.Book
 	Router  Router
-<<<<<<< HEAD
 	Traffic Traffic
-=======
 	Edge    Edge
->>>>>>> f6e61dd0a0d7b04356831bce0660306874cbce09
 	DNS     DNS
 	DHCP    DHCP
 	NTP     NTP

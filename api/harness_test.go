@@ -90,11 +90,7 @@ func newHousehold(t *testing.T) *household {
 		Log:     slog.New(lines.Handler(nil)),
 		Version: Version{Version: "test"}, Started: time.Now(),
 		Store: store, Users: people, Vault: sealed, Events: events, Lines: lines,
-<<<<<<< HEAD
-		Units: h.units, Network: someNetwork{}, Book: h.book, Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), Traffic: traffic.New(slog.New(slog.DiscardHandler), filepath.Join(h.dir, "traffic"), traffic.Sources{}), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
-=======
-		Units: h.units, Network: someNetwork{}, Book: h.book, Edge: edge.New(slog.New(slog.DiscardHandler), edge.Options{}), Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
->>>>>>> f6e61dd0a0d7b04356831bce0660306874cbce09
+		Units: h.units, Network: someNetwork{}, Book: h.book, Edge: edge.New(slog.New(slog.DiscardHandler), edge.Options{}), Router: router.New(slog.New(slog.DiscardHandler), t.TempDir()), Traffic: traffic.New(slog.New(slog.DiscardHandler), filepath.Join(h.dir, "traffic"), traffic.Sources{}), DNS: newDNS(t, filepath.Join(h.dir, "dns"), store.Resolved()), DHCP: someDHCP{}, NTP: someNTP{}, Mail: someMail{}, Proxy: someProxy{}, DAV: someDAV{}, CA: someCA{},
 		Hostname: "raspberry",
 	}
 	store.Follow(t.Context(), func() func() { return func() {} }, service.Bind("people", people, users.From), service.Bind("peers", h.book, peerbook.From), h.units)

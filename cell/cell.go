@@ -205,11 +205,7 @@ func (c *Cell) build() (*house, error) {
 		Log: c.unit("api"), Version: c.Version, Started: c.started,
 		Store: store, Users: c.people, Vault: c.vault, Events: c.events, Lines: c.lines,
 		Units:   units{h.group},
-<<<<<<< HEAD
-		Network: c.net, Book: book, Router: c.router, Traffic: bytes, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
-=======
-		Network: c.net, Book: book, Router: c.router, Edge: around, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
->>>>>>> f6e61dd0a0d7b04356831bce0660306874cbce09
+		Network: c.net, Book: book, Router: c.router, Edge: around, Traffic: bytes, DNS: dns, DHCP: dhcp, NTP: ntp, Mail: mail, DAV: dav, Proxy: entry, CA: authority,
 		Hostname: hostname(),
 	}).Handler()
 	h.front = faces.front(h.rest)

@@ -47,11 +47,7 @@ func (p *program) commands() []command {
 		statusCommand, restartCommand, logsCommand,
 		getCommand, setCommand, unsetCommand,
 		historyCommand, diffCommand, rollbackCommand, confirmCommand, revertCommand,
-<<<<<<< HEAD
-		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, dnsCommand, leaseCommand, routeCommand, routerCommand, trafficCommand, certCommand, caCommand,
-=======
-		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, dnsCommand, leaseCommand, routeCommand, edgeCommand, wakeCommand, certCommand, caCommand,
->>>>>>> f6e61dd0a0d7b04356831bce0660306874cbce09
+		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, dnsCommand, leaseCommand, routeCommand, routerCommand, trafficCommand, edgeCommand, wakeCommand, certCommand, caCommand,
 		openapiCommand, versionCommand,
 	}
 }

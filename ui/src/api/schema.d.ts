@@ -1068,6 +1068,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much each device sent and received */
+        get: operations["traffic-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tx": {
         parameters: {
             query?: never;
@@ -2169,6 +2186,43 @@ export interface components {
             /** Format: date-time */
             until: string;
         };
+        DeviceTraffic: {
+            /**
+             * Format: ip
+             * @description Of a device whose hardware address is not known, or of its lease
+             */
+            address?: string;
+            /** @enum {string} */
+            kind: "lan" | "peer" | "wan";
+            /** @description Of a device of the LAN */
+            mac?: string;
+            /** @description Of the peer, or of the device's lease */
+            name?: string;
+            /** @description Of a peer */
+            publicKey?: string;
+            /**
+             * Format: int64
+             * @description Bytes within the time
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Bytes a second, in the last ten
+             */
+            receivedRate: number;
+            /**
+             * Format: int64
+             * @description Bytes within the time
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description Bytes a second, in the last ten
+             */
+            sentRate: number;
+            /** @description Without the buckets in which nothing was */
+            series: components["schemas"]["TrafficBucket"][];
+        };
         Diff: {
             diff: components["schemas"]["Difference"][];
             /** Format: int64 */
@@ -2381,6 +2435,28 @@ export interface components {
             chain: string;
             /** @description Private key in PEM */
             key: string;
+        };
+        KernelRoute: {
+            interface?: string;
+            /** Format: int64 */
+            metric: number;
+            /** @description pic, kernel, dhcp, ra, static, boot or a number */
+            origin: string;
+            /** Format: ip */
+            source?: string;
+            /**
+             * Format: int64
+             * @description 254 is the main one
+             */
+            table: number;
+            /** @description 0.0.0.0/0 or ::/0: the default */
+            to: string;
+            unreachable?: boolean;
+            /**
+             * Format: ip
+             * @description Left out: directly
+             */
+            via?: string;
         };
         Lease: {
             /** Format: ip */
@@ -2862,6 +2938,19 @@ export interface components {
             /** Format: int64 */
             revision: number;
         };
+        PortForward: {
+            disabled: boolean;
+            /**
+             * Format: int32
+             * @description Of a range; else the port
+             */
+            last: number;
+            name: string;
+            /** Format: int32 */
+            port: number;
+            protocol: string;
+            to: string;
+        };
         PortMapped: {
             /**
              * Format: int32
@@ -3069,11 +3158,31 @@ export interface components {
             state6?: string;
         };
         Routing: {
+            /** @description The document's port forwards */
+            forwards: components["schemas"]["PortForward"][];
+            /** @description The host's main routing table, and those of the exits */
+            kernel: components["schemas"]["KernelRoute"][];
             /** @description In words, what is translated on the way out */
             nat: string[];
             /** @description Names at which the cell itself answers */
             own: components["schemas"]["OwnHost"][];
             routes: components["schemas"]["RouteState"][];
+            /** @description Which packets look into which table, beyond what every host has */
+            rules: components["schemas"]["RoutingRule"][];
+        };
+        RoutingRule: {
+            from?: string;
+            /** @description By which they come in */
+            interface?: string;
+            /** @description mark/mask, in hexadecimal */
+            mark?: string;
+            /** Format: int64 */
+            priority: number;
+            /** @description Of IPv6 */
+            six: boolean;
+            /** Format: int64 */
+            table: number;
+            to?: string;
         };
         Secret: {
             /** Format: date-time */
@@ -3219,6 +3328,26 @@ export interface components {
              * @description Sent to all peers
              */
             txBytes: number;
+        };
+        TrafficBucket: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            received: number;
+            /** Format: int64 */
+            sent: number;
+        };
+        TrafficHistory: {
+            /** @description Who moved most comes first */
+            devices: components["schemas"]["DeviceTraffic"][];
+            enabled: boolean;
+            /** Format: date-time */
+            since: string;
+            /**
+             * @description The length of the buckets
+             * @enum {string}
+             */
+            step: "minute" | "hour" | "day";
         };
         Tx: {
             /**
@@ -5766,6 +5895,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "traffic-get": {
+        parameters: {
+            query?: {
+                /** @description How far back. Up to 3 are told in minutes, up to 192 in hours, more in days */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficHistory"];
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {
