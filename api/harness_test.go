@@ -32,6 +32,7 @@ import (
 	"pic/mailsrv"
 	"pic/netstack"
 	"pic/netstack/edge"
+	"pic/netstack/exit"
 	"pic/netstack/peerbook"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
@@ -136,6 +137,7 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+func (someNetwork) Exits() []exit.Status         { return nil }
 
 type someCA struct{}
 

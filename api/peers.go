@@ -11,6 +11,7 @@ import (
 	"pic/api/wire"
 	"pic/core/config"
 	"pic/netstack"
+	"pic/netstack/exit"
 	"pic/netstack/handout"
 )
 
@@ -22,6 +23,8 @@ type VPN interface {
 	Addresses() []netip.Addr
 	// NAT says in words what is translated on the way out.
 	NAT() []string
+	// Exits are the other ways to the internet that are on.
+	Exits() []exit.Status
 }
 
 // userPeers is how many devices somebody who is no administrator may add.
