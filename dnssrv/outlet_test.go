@@ -96,7 +96,10 @@ func TestOutletsAreThoseOfTheDocument(t *testing.T) {
 	d.Links = []config.Link{{Name: "elm", Domain: "elm.home.arpa", DNS: netip.MustParseAddr("10.80.0.1")}}
 	d.Network.Exits = []config.Exit{
 		{Name: "far", DNS: []netip.Addr{netip.MustParseAddr("10.2.0.1")}},
-		{Name: "elm", Link: "elm"}, {Name: "plain"}, {Name: "off", Disabled: true}, {Name: "unused"},
+		{Name: "elm", Link: "elm"},
+		{Name: "plain"},
+		{Name: "off", Disabled: true},
+		{Name: "unused"},
 	}
 	d.Peers = nil
 	for i, exit := range []string{"far", "elm", "plain", "off", ""} {
