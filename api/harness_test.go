@@ -34,6 +34,7 @@ import (
 	"pic/netstack/edge"
 	"pic/netstack/exit"
 	"pic/netstack/peerbook"
+	"pic/netstack/policy"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
 	"pic/ntpsrv"
@@ -138,6 +139,15 @@ func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
 func (someNetwork) Exits() []exit.Status         { return nil }
+
+// Policy knows a laptop that may not reach the LAN.
+func (someNetwork) Policy() *policy.Policy {
+	return policy.New(policy.Rules{
+		Cell: []netip.Addr{netip.MustParseAddr("10.64.3.1")}, VPN: []netip.Prefix{netip.MustParsePrefix("10.64.3.0/29")},
+		LAN:   []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
+		Peers: []policy.Peer{{Name: "laptop", Addrs: []netip.Addr{netip.MustParseAddr("10.64.3.2")}, Internet: true, Services: []string{"all"}}},
+	})
+}
 
 type someCA struct{}
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +13,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +24,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"pic/core/config"
 	"pic/internal/h2"
 	"pic/internal/nettest"
 )
@@ -273,6 +277,49 @@ func TestAQuickHitMakesNoMemory(t *testing.T) {
 		ask()
 		if n := testing.AllocsPerRun(100, ask); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// A browser that is told to ask nobody else finds a page by it.
+func TestChromiumAsksByTheQuickWay(t *testing.T) {
+	d := lab()
+	d.DNS.Records = append(d.DNS.Records, config.Record{Name: "page", Type: "A", Value: "127.0.0.1"})
+	s := guarded(t, d)
+	_, port, _ := net.SplitHostPort(s.quickly(t))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "<p>hello from %s</p>", r.Host)
+	}))
+	defer web.Close()
+	for way, template := range map[string]string{"GET": "/dns-query{?dns}", "POST": "/dns-query"} {
+		home := t.TempDir()
+		trust := filepath.Join(home, ".pki/nssdb")
+		told := fmt.Sprintf(`{"dns_over_https": {"mode": "secure", "templates": "https://127.0.0.1:%s%s"}}`, port, template)
+		if err := errors.Join(
+			os.MkdirAll(trust, 0o700), os.Mkdir(filepath.Join(home, "profile"), 0o700),
+			os.WriteFile(filepath.Join(home, "profile/Local State"), []byte(told), 0o600),
+		); err != nil {
+			t.Fatal(err)
+		}
+		certutil := nettest.Tool(t, "certutil")
+		for _, args := range [][]string{{"-N", "--empty-password"}, {"-A", "-t", "C,,", "-n", "test", "-i", s.file}} {
+			if out, err := exec.Command(certutil, append([]string{"-d", "sql:" + trust}, args...)...).CombinedOutput(); err != nil {
+				t.Fatalf("certutil: %v\n%s", err, out)
+			}
+		}
+		host := "page.oak.home.arpa" + strings.TrimPrefix(web.URL, "http://127.0.0.1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		browser := exec.CommandContext(ctx, nettest.Tool(t, "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
+			"--user-data-dir="+filepath.Join(home, "profile"), "--dump-dom", "http://"+host+"/")
+		browser.Env = append(os.Environ(), "HOME="+home)
+		before := s.count.over[overHTTPS].Load()
+		out, err := browser.Output()
+		if err != nil || !strings.Contains(string(out), "hello from "+host) {
+			t.Errorf("%s: %v\n%s", way, err, out)
+		}
+		if s.count.over[overHTTPS].Load() == before {
+			t.Errorf("%s: it asked nothing over HTTPS", way)
 		}
 	}
 }

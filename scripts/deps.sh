@@ -24,6 +24,7 @@ rclone rclone
 litmus litmus
 vdirsyncer vdirsyncer
 chromium chromium
+certutil libnss3-tools
 wg wireguard-tools
 wireguard-go wireguard-go
 dhclient isc-dhcp-client

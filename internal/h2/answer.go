@@ -48,9 +48,9 @@ func (c *Conn) dispatch(s *stream) {
 func (c *Conn) part(s *stream) {
 	if c.barred == 0 {
 		c.barred = s.id
-		c.leave(s.id - min(s.id, 2))
+		c.parted = c.now
 	}
-	c.close(s, resetByUs)
+	c.reset(s, codeRefused)
 }
 
 // work has a goroutine answer s. It holds no lock.

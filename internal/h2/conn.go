@@ -34,7 +34,8 @@ const (
 	idleTime  = 2 * time.Minute  // without any
 	writeTime = 2 * time.Minute  // for the client to take something in
 	drainTime = 300 * time.Millisecond
-	calmTime  = time.Second // without a word, after which the large buffers go
+	hintTime  = 50 * time.Millisecond // from REFUSED_STREAM to GOAWAY: curl repeats a request after the former only
+	calmTime  = time.Second           // without a word, after which the large buffers go
 )
 
 // Options are what a connection is served with.
@@ -77,10 +78,11 @@ type Conn struct {
 	err     error // of a write
 	streams map[uint32]*stream
 	free    []*stream
-	recent  [64]past // streams that are closed
-	last    uint32   // the highest stream that the client opened
-	barred  uint32   // streams from here on are not served; 0: all are
-	working int      // goroutines
+	recent  [64]past  // streams that are closed
+	last    uint32    // the highest stream that the client opened
+	parted  time.Time // when barred was set
+	barred  uint32    // streams from here on are not served; 0: all are
+	working int       // goroutines
 	budget  int
 	bodies  int // streams whose body has not ended
 	rest    int // bytes of all their rests
@@ -282,6 +284,10 @@ func (c *Conn) deadline() error {
 		}
 		c.flush()
 	}
+	if c.barred != 0 && c.leaving.IsZero() && past(c.parted.Add(hintTime)) {
+		c.leave(c.barred - min(c.barred, 2))
+		c.flush()
+	}
 	switch {
 	case c.err != nil:
 		return c.err
@@ -290,7 +296,7 @@ func (c *Conn) deadline() error {
 	case len(c.blocked) > 0 && past(c.stuck.Add(writeTime)):
 		return bad(codeNone, "nothing is taken in")
 	case len(c.streams) > 0:
-	case c.barred != 0:
+	case c.barred != 0 && !c.leaving.IsZero():
 		return bad(codeNone, "something else is wanted")
 	case !c.leaving.IsZero() && past(c.leaving.Add(drainTime)):
 		return bad(codeNone, "over")

@@ -86,8 +86,11 @@ func (c *Conn) open(f frame, block []byte, self bool) error {
 		return c.trailers(s, block, end)
 	case c.barred != 0 && f.id >= c.barred:
 		c.last = max(c.last, f.id)
-		_, err := c.decode(nil, block) // the table must follow all the same
-		return err
+		if _, err := c.decode(nil, block); err != nil { // the table must follow all the same
+			return err
+		}
+		c.out = appendReset(c.out, f.id, codeRefused)
+		return c.charge()
 	case f.id <= c.last:
 		if _, err := c.decode(nil, block); err != nil {
 			return err

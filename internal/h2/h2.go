@@ -16,8 +16,8 @@
 //     the whole request, as if it came by net/http, except that its answer goes out
 //     when it is complete. It is meant for errors, and cut off at 1 MiB.
 //   - A request that does not belong here ([Elsewhere]) ends the connection by
-//     GOAWAY, before that request: clients repeat it over another connection (RFC
-//     9113 §6.8), which [Begin] then leaves to net/http.
+//     REFUSED_STREAM and GOAWAY: clients repeat it over another connection (RFC
+//     9113 §8.7), which [Begin] then leaves to net/http.
 //   - A request that is no good is refused by RST_STREAM, a connection that is no
 //     good by GOAWAY with the reason, and closed.
 //   - Memory and work of a connection are bounded: frames of 16 KiB, header blocks of
