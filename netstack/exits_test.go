@@ -177,10 +177,10 @@ func told(t *testing.T, h *nettest.Host, url string) {
 // A capture is what leaves by the WAN besides the tunnels of providers.
 type capture struct{ p *nettest.Proc }
 
-func (w *town) capture(t *testing.T) capture {
+func (w *town) capture(t *testing.T, but ...string) capture {
 	t.Helper()
 	nettest.Tool(t, "tcpdump")
-	p := w.self.Start(t, "tcpdump", "-i", "wan0", "-nn", "-l", "--immediate-mode", "-Q", "out", "not udp port 51999 and not arp and not icmp6 and not (ip6 and ip6[6] == 0)")
+	p := w.self.Start(t, "tcpdump", "-i", "wan0", "-nn", "-l", "--immediate-mode", "-Q", "out", "not udp port 51999 and not arp and not icmp6 and not (ip6 and ip6[6] == 0) "+strings.Join(but, " "))
 	nettest.WaitFor(t, 5*time.Second, func() bool { return strings.Contains(p.Output(), "listening on") })
 	return capture{p}
 }
