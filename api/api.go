@@ -73,6 +73,7 @@ func (a *API) routes() {
 	a.peerRoutes()
 	a.networkRoutes()
 	a.routerRoutes()
+	a.firewallRoutes()
 	a.edgeRoutes()
 	a.exitRoutes()
 	a.dnsRoutes()

@@ -66,8 +66,8 @@ func From(d *config.Document) Config {
 	}
 	c := Config{
 		Mode: TUN, Rules: rulesOf(d), Filter: filterOf(d), Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
-		WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 		Backend: wgdev.Backend(w.Backend),
+		WAN:     d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 	}
 	if d.Cell.Mode == config.Trial {
 		c.Mode = UserSpace

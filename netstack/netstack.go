@@ -58,6 +58,7 @@ type Server struct {
 
 	tunnel   atomic.Pointer[tunnel]        // nil while there is none; written under mu
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
+	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
 	exits    *exit.Server
 
@@ -190,7 +191,7 @@ func (s *Server) guard(c Config) error {
 	if err := s.enforce(policy.New(c.rules(g, s.passing, now))); err != nil {
 		return err
 	}
-	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() {
+	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() && c.Mode == TUN {
 		s.trouble.set(foreignDrop(drops))
 	} else {
 		s.trouble.clear(codeForeignDrop)
@@ -297,6 +298,7 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
+			s.compare(t)
 			if s.broken() != nil {
 				s.again(ctx, "the tunnel has broken")
 				broken = s.broken()
@@ -328,6 +330,24 @@ func (s *Server) again(ctx context.Context, why string) {
 		return
 	}
 	s.trouble.clear(codeDrift, codeUndo)
+}
+
+// compare tells of what `wg set` has changed. It stays until the network is next
+// applied: whoever does such a thing may be looking for a fault.
+func (s *Server) compare(now time.Time) {
+	if now.Sub(s.compared) < 5*time.Second {
+		return
+	}
+	s.compared = now
+	var changed []string
+	if t := s.tunnel.Load(); t != nil {
+		changed = t.dev.Drift()
+	}
+	if len(changed) == 0 {
+		s.trouble.clear(codeTouched)
+		return
+	}
+	s.trouble.set(touched(changed))
 }
 
 func (s *Server) broken() error {

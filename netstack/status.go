@@ -108,6 +108,7 @@ const (
 	codeNoTUN       = "wireguard/no-tun"
 	codeNoSocket    = "wireguard/no-wg-tool"
 	codeNoKernel    = "wireguard/no-kernel"
+	codeTouched     = "wireguard/changed-by-others"
 	codeForeignDrop = "firewall/others-drop"
 	codeForwarding  = "network/no-forwarding"
 	codePorts       = "wireguard/ports-taken"
@@ -140,6 +141,15 @@ func noSocket(err error) service.Problem {
 		Title: "The program wg cannot see the VPN",
 		Text:  "The VPN works. " + err.Error(),
 		Fix:   "Let pic write to /var/run/wireguard if you want to use wg.",
+	}
+}
+
+func touched(changes []string) service.Problem {
+	return service.Problem{
+		Code: codeTouched, Severity: service.Warning,
+		Title: "WireGuard is not as the document says",
+		Text:  "Another program, such as `wg set`, has changed it: " + strings.Join(changes, "; ") + ".",
+		Fix:   "Put it into the document if it shall stay. Any change of the network, or a restart, undoes it.",
 	}
 }
 

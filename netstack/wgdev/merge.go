@@ -138,8 +138,9 @@ func (g *merged) finish() {
 	b := g.pieces[0]
 	pkt := b[vnetLen:]
 	v := vnet{flags: unix.VIRTIO_NET_HDR_F_NEEDS_CSUM, header: uint16(g.headers), size: uint16(g.size), sumFrom: uint16(g.ip)}
-	addrs := pkt[8:40]
+	var addrs []byte
 	if g.six {
+		addrs = pkt[8:40]
 		binary.BigEndian.PutUint16(pkt[4:], uint16(g.total-40))
 	} else {
 		addrs = pkt[12:20]

@@ -13,11 +13,14 @@ import (
 )
 
 const (
-	// look is how often peers with named endpoints are looked at.
-	look = 2 * time.Second
+	// look is how often peers with named endpoints are looked at; more seldom with
+	// thousands of peers, for the device then has much to tell.
+	look = time.Second
 	// silence is for how long nothing may come from a peer that is spoken to until
-	// its name is looked up again. A peer that is well answers within 10 s.
-	silence = 12 * time.Second
+	// its name is looked up again. A peer that is well answers within 10 s, and
+	// after 15 s WireGuard shakes hands anew: the new address should be known then,
+	// for the next try is 5 s later.
+	silence = 11 * time.Second
 	// relook is how long to wait between two lookups for the same peer.
 	relook = 5 * time.Second
 	// lookup is how long one may take.
@@ -47,10 +50,11 @@ type names struct {
 type named struct {
 	endpoint string
 	asked    time.Time // when it was looked up; zero: never with success
-	alive    time.Time // when something came from it, or its first packet since went out
+	alive    time.Time // when something came from it, or just before the first packet since went out
 	rx, tx   uint64    // at that time
 	shake    time.Time
 	speaking bool // sent to since then
+	seen     time.Time
 }
 
 func newNames(d *Device, find func(context.Context, string) ([]netip.Addr, error)) *names {
@@ -106,33 +110,35 @@ func (n *names) run() {
 		case <-tick.C:
 		case <-n.wake:
 		}
-		for _, pub := range n.due(time.Now()) {
+		due, all := n.due(time.Now())
+		for _, pub := range due {
 			n.find(pub)
 		}
+		tick.Reset(look * time.Duration(1+all/1000))
 	}
 }
 
-// due lists the peers whose names are to be looked up now.
-func (n *names) due(now time.Time) []Key {
+// due lists the peers whose names are to be looked up now, and says how many
+// peers there are at all.
+func (n *names) due(now time.Time) (out []Key, all int) {
 	n.mu.Lock()
 	some := len(n.peers) > 0
 	n.mu.Unlock()
 	if !some {
-		return nil
+		return nil, 0
 	}
 	state, err := n.dev.State()
 	if err != nil {
-		return nil
+		return nil, 0
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var out []Key
 	for _, pub := range sorted(n.peers) {
 		if n.peers[pub].due(state.Peers[pub], now) {
 			out = append(out, pub)
 		}
 	}
-	return out
+	return out, len(state.Peers)
 }
 
 // due takes note of how the peer is and reports whether to look its name up.
@@ -141,8 +147,9 @@ func (p *named) due(s PeerState, now time.Time) bool {
 		p.alive, p.rx, p.tx, p.shake, p.speaking = now, s.Rx, s.Tx, s.Handshake, false
 	}
 	if s.Tx != p.tx && !p.speaking {
-		p.alive, p.speaking = now, true // silence counts from the first word without an answer
+		p.alive, p.speaking = p.seen, true // silence counts from the first word without an answer
 	}
+	p.seen = now
 	if now.Sub(p.asked) < relook {
 		return false
 	}

@@ -106,8 +106,9 @@ func (s *segments) cut(out []byte) int {
 	copy(out[s.headers:], payload)
 
 	from := int(s.v.sumFrom)
-	addrs := out[8:40]
+	var addrs []byte
 	if s.six {
+		addrs = out[8:40]
 		binary.BigEndian.PutUint16(out[4:], uint16(n-40))
 	} else {
 		addrs = out[12:20]
