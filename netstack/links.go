@@ -272,6 +272,28 @@ func (c Config) fallen(down []string) []policy.Peer {
 	return out
 }
 
+// tellAfter is how long an exit may be down before it is a problem.
+const tellAfter = time.Minute
+
+// tellExits makes a problem of exits that are down.
+func (s *Server) tellExits(now time.Time) {
+	var texts []string
+	for _, e := range s.exits.Status() {
+		switch {
+		case e.Up:
+		case e.Trouble != "":
+			texts = append(texts, e.Name+": "+e.Trouble+".")
+		case !e.Since.IsZero() && now.Sub(e.Since) > tellAfter:
+			texts = append(texts, e.Name+" does not answer.")
+		}
+	}
+	if texts == nil {
+		s.trouble.clear(codeExits)
+		return
+	}
+	s.trouble.set(exitsDown(texts))
+}
+
 // Exits returns how the exits are doing, in the order of the document.
 func (s *Server) Exits() []exit.Status { return s.exits.Status() }
 

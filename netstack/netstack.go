@@ -295,6 +295,7 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.exits.Look(t) {
 				s.again(ctx, "an exit came up or went down")
 			}
+			s.tellExits(t)
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
