@@ -19,7 +19,7 @@ const (
 	// silence is how long nothing may be heard of an exit until it counts as down.
 	// Its other end owes a sign of life 10 seconds after it was sent something
 	// (WireGuard paper, section 6.5), which askAfter sees to.
-	silence  = 35 * time.Second
+	silence  = 25 * time.Second
 	askAfter = 8 * time.Second
 	askEvery = 5 * time.Second
 	// handshakes is how long an exit counts as up that cannot be asked.
