@@ -170,7 +170,7 @@ func TestDeviceLeavesByAProviderOrNotAtAll(t *testing.T) {
 		return err == nil
 	})
 	nothing("after kill -9,")
-	tunnel = begin()
+	begin()
 	nettest.WaitFor(t, 40*time.Second, up)
 	if got := get(); got != "192.0.2.7" {
 		t.Errorf("by the exit again the internet sees %q", got)

@@ -236,20 +236,20 @@ func address(s string) (netip.Prefix, error) {
 	if err != nil {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
-			return netip.Prefix{}, errors.New("Address: an entry is not an address such as 10.2.0.2/32")
+			return netip.Prefix{}, errors.New("an entry of Address is not an address such as 10.2.0.2/32")
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
 	a := p.Addr()
 	if a.Is4In6() || a.Zone() != "" || !a.IsGlobalUnicast() {
-		return netip.Prefix{}, fmt.Errorf("Address: %s is not an address that a host can have", a)
+		return netip.Prefix{}, fmt.Errorf("%s in Address is not an address that a host can have", a)
 	}
 	return p, nil
 }
 
 // endpoint reads host:port strictly, for it goes into the document.
 func endpoint(s string) (string, error) {
-	wrong := errors.New("Endpoint must be host:port, such as vpn.example.org:51820")
+	wrong := errors.New("the Endpoint must be host:port, such as vpn.example.org:51820")
 	i := strings.LastIndexByte(s, ':')
 	if i < 1 {
 		return "", wrong
