@@ -32,7 +32,9 @@ import (
 	"pic/mailsrv"
 	"pic/netstack"
 	"pic/netstack/edge"
+	"pic/netstack/fw"
 	"pic/netstack/peerbook"
+	"pic/netstack/policy"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
 	"pic/ntpsrv"
@@ -136,6 +138,23 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+
+// The rules are of a table that nobody has loaded.
+func (someNetwork) FirewallRules() ([]fw.Rule, error) {
+	return []fw.Rule{{Chain: "forwards4", Handle: 7, Text: "tcp dport 22 dnat ip to 192.168.1.5:22", Note: "forward ssh", Count: fw.Count{Packets: 3, Bytes: 180}}}, nil
+}
+func (someNetwork) Policy() *policy.Policy { return policy.New(policy.Rules{}) }
+func (someNetwork) Bans() []netstack.Ban {
+	return []netstack.Ban{{Net: netip.MustParsePrefix("203.0.113.7/32"), Reason: "logins"}}
+}
+
+func (someNetwork) Mappings() []fw.Mapping {
+	return []fw.Mapping{{Proto: policy.UDP, Port: 6881, To: netip.MustParseAddrPort("192.168.1.9:6881"), Until: time.Now().Add(time.Hour)}}
+}
+
+func (someNetwork) ForeignDrops() []fw.Drop {
+	return []fw.Drop{{Chain: "ip filter FORWARD", What: "what devices send", Fix: "iptables -I FORWARD -i pic0 -j ACCEPT"}}
+}
 
 type someCA struct{}
 

@@ -16,6 +16,7 @@ import (
 
 // VPN is the tunnel to the household's devices.
 type VPN interface {
+	Firewall
 	// Peers returns the state of the peers that may use the tunnel.
 	Peers() []netstack.PeerStatus
 	// Addresses are the host's own, without loopback and link-local ones.

@@ -206,5 +206,17 @@ func (s *Server) Policy() *policy.Policy { return s.policy.Load() }
 // nothing where the cell filters nothing.
 func (s *Server) FirewallRules() ([]fw.Rule, error) { return s.firewall.Rules() }
 
+// ForeignDrops lists what other firewalls of the host drop of ours; nothing where
+// the cell filters nothing.
+func (s *Server) ForeignDrops() []fw.Drop {
+	s.mu.Lock()
+	c, filters := s.conf, s.filters
+	s.mu.Unlock()
+	if !filters || c.Mode != TUN {
+		return nil
+	}
+	return fw.Foreign(c.Interface)
+}
+
 // Traffic returns what devices have sent and received through the cell.
 func (s *Server) Traffic() (map[netip.Addr]fw.Bytes, error) { return s.firewall.Traffic() }

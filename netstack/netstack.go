@@ -167,7 +167,7 @@ func (s *Server) guard(c Config) error {
 	if err := s.enforce(policy.New(c.rules(g, s.passing, now))); err != nil {
 		return err
 	}
-	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() {
+	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() && c.Mode == TUN {
 		s.trouble.set(foreignDrop(drops))
 	} else {
 		s.trouble.clear(codeForeignDrop)

@@ -371,6 +371,9 @@ func (p *Policy) Knows(a netip.Addr) bool {
 	return ok
 }
 
+// Blocks reports whether a is shut out.
+func (p *Policy) Blocks(a netip.Addr) bool { return p.blocked.has(a) }
+
 // Tunnelled reports whether a is reached through the tunnel.
 func (p *Policy) Tunnelled(a netip.Addr) bool {
 	switch p.who(a).kind {

@@ -1,0 +1,64 @@
+package fw
+
+import (
+	"log/slog"
+	"testing"
+
+	"pic/internal/nettest"
+	"pic/netstack/policy"
+)
+
+// BenchmarkApply loads a table of 10,000 peers, and counts what has arrived.
+func BenchmarkApply(b *testing.B) {
+	nettest.NeedNamespace(b)
+	f := New(slog.New(slog.DiscardHandler))
+	m := crowd(10000)
+	bare := Compile(crowd(0))
+	for b.Loop() {
+		b.StopTimer()
+		if err := f.Set(bare); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := f.Set(Compile(m)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := f.Remove(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkChange gives one of 10,000 peers a right and takes it away, the
+// compiling and the policy included.
+func BenchmarkChange(b *testing.B) {
+	nettest.NeedNamespace(b)
+	f := New(slog.New(slog.DiscardHandler))
+	f.watching.Store(true)
+	m := crowd(10000)
+	if err := f.Set(Compile(m)); err != nil {
+		b.Fatal(err)
+	}
+	old := policy.New(m.Rules)
+	for b.Loop() {
+		m.Rules.Peers[5000].LAN = !m.Rules.Peers[5000].LAN
+		if err := f.Set(Compile(m)); err != nil {
+			b.Fatal(err)
+		}
+		p := policy.New(m.Rules)
+		if _, err := Cut(old, p); err != nil {
+			b.Fatal(err)
+		}
+		old = p
+	}
+	if err := f.Remove(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	m := crowd(10000)
+	for b.Loop() {
+		Compile(m)
+	}
+}
