@@ -74,6 +74,7 @@ func (a *API) routes() {
 	a.networkRoutes()
 	a.routerRoutes()
 	a.edgeRoutes()
+	a.dynamicRoutes()
 	a.firewallRoutes()
 	a.dnsRoutes()
 	a.groupwareRoutes()

@@ -703,6 +703,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/firewall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Zones, rules with their counters, port forwards, blocked addresses */
+        get: operations["firewall-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/firewall/block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Shut out an address or a network, in both directions */
+        post: operations["firewall-block-post"];
+        /** Lift the block of an address or a network */
+        delete: operations["firewall-block-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/groups": {
         parameters: {
             query?: never;
@@ -751,6 +786,24 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/network/dynamic/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or change a public name that follows the cell's address */
+        put: operations["network-dynamic-name-put"];
+        post?: never;
+        /** Remove a public name that follows the cell's address */
+        delete: operations["network-dynamic-name-delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1377,6 +1430,17 @@ export interface components {
              * @description When it last opened a door; absent where never
              */
             used?: string;
+        };
+        Blocked: {
+            net: string;
+            /** @description By the cell itself, until it stops; else in the document */
+            own: boolean;
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description Left out: for good
+             */
+            until?: string;
         };
         Calendar: {
             collections: components["schemas"]["Collection"][];
@@ -2368,6 +2432,61 @@ export interface components {
              */
             size: number;
         };
+        Firewall: {
+            blocked: components["schemas"]["Blocked"][];
+            /** @description What other firewalls of the host drop of ours */
+            foreign: components["schemas"]["ForeignDrop"][];
+            forwards: components["schemas"]["Forward"][];
+            /** @description Ports that devices opened for themselves */
+            mappings: components["schemas"]["Mapping"][];
+            /** @description The cell filters between LAN and WAN; else only what touches the VPN */
+            router: boolean;
+            /** @description In the order of the table inet pic */
+            rules: components["schemas"]["FirewallRule"][];
+            zones: components["schemas"]["Zone"][];
+        };
+        FirewallRule: {
+            /** Format: int64 */
+            bytes: number;
+            chain: string;
+            /**
+             * Format: int64
+             * @description The kernel's, which is another after the rule was made anew
+             */
+            handle: number;
+            name?: string;
+            /** Format: int64 */
+            packets: number;
+            /** @description In the language of nft */
+            text: string;
+        };
+        ForeignDrop: {
+            /** @example ip filter FORWARD */
+            chain: string;
+            /** @description The command that lets it pass */
+            fix: string;
+            what: string;
+        };
+        Forward: {
+            disabled: boolean;
+            from: string[];
+            /** Format: int32 */
+            last: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Connections that were opened by it
+             */
+            packets: number;
+            /** Format: int32 */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp" | "both";
+            /** Format: ip */
+            to: string;
+            /** Format: int32 */
+            toPort: number;
+        };
         Group: {
             chosen: components["schemas"]["PeerRights"];
             /** @description The same in one sentence */
@@ -2532,6 +2651,15 @@ export interface components {
             unseen: number;
             user: string;
         };
+        Mapping: {
+            /** Format: int32 */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            to: string;
+            /** Format: date-time */
+            until: string;
+        };
         NTP: {
             /**
              * Format: double
@@ -2575,6 +2703,19 @@ export interface components {
             /** @description The services that it opens */
             scopes: ("mail" | "dav")[];
         };
+        NewBlock: {
+            /**
+             * Format: int64
+             * @description Default: for good
+             */
+            minutes?: number;
+            /**
+             * @description An address or a network
+             * @example 203.0.113.0/24
+             */
+            net: string;
+            reason?: string;
+        };
         NewCertificate: {
             /** @description Host names within the cell's domain */
             names: string[];
@@ -2586,6 +2727,27 @@ export interface components {
             name: string;
             /** @description In base64, where the other side has one already */
             secret?: string;
+        };
+        NewDynamicName: {
+            disabled?: boolean;
+            /** @description 4 and 6; default: both */
+            families?: string[];
+            /** @description Or the TSIG key in base64. It goes into the vault and is never shown again; left out, that of before stays */
+            password?: string;
+            /**
+             * @description Default: dyndns2
+             * @enum {string}
+             */
+            protocol?: "dyndns2" | "rfc2136";
+            /**
+             * @description The https URL of dyndns2, or host:port of the name server
+             * @example https://dyn.example/nic/update
+             */
+            server: string;
+            /** @description Of dyndns2; with rfc2136 the name of the TSIG key */
+            user?: string;
+            /** @description Of rfc2136; default: the name's parent */
+            zone?: string;
         };
         NewGroup: {
             /** @description Linked cells, by name; all or none; default: all */
@@ -3511,6 +3673,15 @@ export interface components {
         };
         Woken: {
             mac: string;
+        };
+        Zone: {
+            /** @description In words, what may be opened from there */
+            connection: string;
+            /** @description Empty: any that no other zone names */
+            interface?: string;
+            /** @enum {string} */
+            name: "wan" | "lan" | "vpn" | "cell";
+            nets: string[];
         };
     };
     responses: never;
@@ -4925,6 +5096,113 @@ export interface operations {
             };
         };
     };
+    "firewall-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firewall"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-block-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBlock"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-block-delete": {
+        parameters: {
+            query: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+                /** @description As it was blocked */
+                net: string;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "groups-get": {
         parameters: {
             query?: never;
@@ -5102,6 +5380,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Line"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDynamicName"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
