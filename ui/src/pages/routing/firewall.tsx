@@ -85,6 +85,7 @@ function Limits() {
 				<DraftLimit
 					path="network.limits.new"
 					label={t("New connections from one address")}
+					without={t("No limit for one address")}
 					hint={t("In a second, from the internet and the VPN")}
 					may={may}
 					stored={l?.new}
@@ -93,6 +94,7 @@ function Limits() {
 				<DraftLimit
 					path="network.limits.syn"
 					label={t("TCP attempts in all")}
+					without={t("No limit for all")}
 					hint={t("In a second, from the internet")}
 					may={may}
 					stored={l?.syn}

@@ -7,6 +7,7 @@ import { t } from "../../kit/words"
 export function DraftLimit({
 	path,
 	label,
+	without,
 	hint,
 	may,
 	stored,
@@ -14,6 +15,8 @@ export function DraftLimit({
 }: {
 	path: string
 	label: string
+	/** The name of the switch that takes the limit away. */
+	without: string
 	hint: string
 	may: boolean
 	stored?: number
@@ -32,7 +35,7 @@ export function DraftLimit({
 				<DraftNumber path={path} label={label} hint={hint} may={may} stored={stored} standard={standard} />
 			)}
 			<Switch
-				label={t("No limit: {what}", { what: label.toLowerCase() })}
+				label={without}
 				isSelected={none}
 				onChange={(on) => d.set(on ? -1 : undefined)}
 				isDisabled={!may}

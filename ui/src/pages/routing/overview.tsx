@@ -8,7 +8,7 @@ import { Copy, Mono, None, Time } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { Reach } from "./reach"
-import { lineState, rate } from "./words"
+import { lineState, queueName, rate } from "./words"
 
 /** Who routes what, and whether the world finds the cell. */
 export function Overview() {
@@ -114,8 +114,8 @@ function Line({ r }: { r: Router }) {
 										<span>{t("{down} down, {up} up", { down: rate(s.down), up: rate(s.up) })}</span>
 										<span className="text-muted">
 											{s.where === "lan"
-												? t("by {queue}, on the household's side", { queue: s.queue })
-												: t("by {queue}", { queue: s.queue })}
+												? t("by {queue}, on the household's side", { queue: queueName(s.queue) })
+												: t("by {queue}", { queue: queueName(s.queue) })}
 										</span>
 									</>
 								) : (
@@ -161,7 +161,7 @@ function Wan({ w }: { w: WAN }) {
 							{t("ends")} <Time at={w.lease.until} />
 						</span>
 						<span className="text-muted">
-							{t("renewed")} <Time at={w.lease.renew} />
+							{t("renews")} <Time at={w.lease.renew} />
 							{w.lease.server && ` ${t("at {server}", { server: w.lease.server })}`}
 						</span>
 					</Fact>
@@ -202,7 +202,7 @@ function Around({ e }: { e: Edge }) {
 							<Status tone={u.shared ? "warn" : "ok"}>{t("open by {method}", { method: u.method })}</Status>
 							{u.external && <Copy value={u.external} label={t("the address")} />}
 							<span className="text-muted">
-								{t("renewed")} {t("before")} <Time at={u.until} />
+								{t("lasts until")} <Time at={u.until} />
 							</span>
 						</>
 					) : (

@@ -38,7 +38,10 @@ export function Reach() {
 					steps.length ? (
 						<ol className="divide-y divide-line border-t border-line">
 							{steps.map((s) => (
-								<li key={s.name} className="grid gap-x-4 gap-y-1 px-4 py-3 card:grid-cols-[140px_110px_1fr]">
+								<li
+									key={s.name}
+									className="grid gap-x-4 gap-y-1 px-4 py-3 card:grid-cols-[140px_110px_1fr] card:items-start"
+								>
 									<span className="font-medium">{names[s.name]}</span>
 									<Status tone={outcomes[s.outcome][0]}>{outcomes[s.outcome][1]}</Status>
 									<span className="min-w-0 [overflow-wrap:anywhere]">

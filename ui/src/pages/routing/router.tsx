@@ -18,10 +18,12 @@ export function Router() {
 		<>
 			{full?.cell.mode === "trial" && (
 				<Notice tone="idle" title={t("This cell is a trial")}>
-					{t("It leaves the cards of this host alone. What is set here counts once the cell is installed.")}
+					{t(
+						"It leaves the cards of this host alone and cannot be the router. What else is set here counts once the cell is installed.",
+					)}
 				</Notice>
 			)}
-			<Mode may={may} />
+			<Mode may={may && full?.cell.mode !== "trial"} />
 			<div className="grid items-start gap-4 full:grid-cols-2">
 				<Line may={may} />
 				<Household may={may} />

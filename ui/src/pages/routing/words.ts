@@ -28,6 +28,8 @@ export function rate(kbit: number): string {
 	return t("{n} Mbit/s", { n: Number((kbit / 1000).toFixed(1)) })
 }
 
+export const queueName = (queue: string) => (queue === "cake" ? "CAKE" : queue)
+
 /** What a chain of the table is about. */
 export function chainName(chain: string): string {
 	const known: Record<string, string> = {
