@@ -143,7 +143,7 @@ func (someNetwork) NAT() []string                { return nil }
 func (someNetwork) FirewallRules() ([]fw.Rule, error) {
 	return []fw.Rule{{Chain: "forwards4", Handle: 7, Text: "tcp dport 22 dnat ip to 192.168.1.5:22", Note: "forward ssh", Count: fw.Count{Packets: 3, Bytes: 180}}}, nil
 }
-func (someNetwork) Policy() *policy.Policy { return policy.New(policy.Rules{}) }
+
 func (someNetwork) Bans() []netstack.Ban {
 	return []netstack.Ban{{Net: netip.MustParsePrefix("203.0.113.7/32"), Reason: "logins"}}
 }
@@ -154,6 +154,15 @@ func (someNetwork) Mappings() []fw.Mapping {
 
 func (someNetwork) ForeignDrops() []fw.Drop {
 	return []fw.Drop{{Chain: "ip filter FORWARD", What: "what devices send", Fix: "iptables -I FORWARD -i pic0 -j ACCEPT"}}
+}
+
+// Policy knows a laptop that may not reach the LAN.
+func (someNetwork) Policy() *policy.Policy {
+	return policy.New(policy.Rules{
+		Cell: []netip.Addr{netip.MustParseAddr("10.64.3.1")}, VPN: []netip.Prefix{netip.MustParsePrefix("10.64.3.0/29")},
+		LAN:   []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
+		Peers: []policy.Peer{{Name: "laptop", Addrs: []netip.Addr{netip.MustParseAddr("10.64.3.2")}, Internet: true, Services: []string{"all"}}},
+	})
 }
 
 type someCA struct{}

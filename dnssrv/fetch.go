@@ -82,3 +82,17 @@ func question2wire(q question, edns bool) []byte {
 	}
 	return append(b, opt[:]...)
 }
+
+// signedKeys reports whether m has DNSKEY records and signatures over them.
+func signedKeys(m *dns.Msg) bool {
+	keys, sigs := false, false
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.DNSKEY:
+			keys = true
+		case *dns.RRSIG:
+			sigs = sigs || rr.TypeCovered == dns.TypeDNSKEY
+		}
+	}
+	return keys && sigs
+}

@@ -239,9 +239,12 @@ func (f *forwarder) renew(q question) {
 	}
 	fl := &flight{done: make(chan struct{})}
 	f.flights[q] = fl
-	run := f.running
+	run, limit := f.running, patience
+	if f.routing.Load().group(q).iter != nil {
+		limit = endurance
+	}
 	f.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(run, endurance)
+		ctx, cancel := context.WithTimeout(run, limit)
 		defer cancel()
 		f.fly(iterate.Budget(ctx), q, fl)
 	})

@@ -197,11 +197,14 @@ func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 
 // watch sees again now and then whether the upstreams pass signatures on.
 func (t *trust) watch(ctx context.Context) {
-	if !t.on() || t.forward.routing.Load().root.iter != nil {
+	if !t.on() {
 		return
 	}
 	if t.checks() {
 		t.renew(ctx)
+	}
+	if t.forward.routing.Load().root.iter != nil {
+		return // there are none
 	}
 	wait := retryEvery
 	if p := t.passing.Load(); p != nil && p.ok {
@@ -326,20 +329,6 @@ func (t *trust) over(p *probing, now *passing) bool {
 	t.passing.Store(now)
 	loose := t.loose.Swap(false)
 	return old != nil && old.ok != now.ok || loose && now.ok
-}
-
-// signedKeys reports whether m has DNSKEY records and signatures over them.
-func signedKeys(m *dns.Msg) bool {
-	keys, sigs := false, false
-	for _, rr := range m.Answer {
-		switch rr := rr.(type) {
-		case *dns.DNSKEY:
-			keys = true
-		case *dns.RRSIG:
-			sigs = sigs || rr.TypeCovered == dns.TypeDNSKEY
-		}
-	}
-	return keys && sigs
 }
 
 // problems says why answers are not checked.

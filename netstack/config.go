@@ -7,6 +7,7 @@ import (
 
 	"pic/core/config"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A Mode is the ground that the tunnel stands on.
@@ -27,6 +28,7 @@ type Config struct {
 	Addresses []netip.Prefix
 	MTU       int
 	Interface string // in TUN mode
+	Backend   wgdev.Backend
 	WAN       string // where the internet is; empty: wherever the kernel routes it
 	LAN       string // where the LAN is; may be the same as WAN
 	LANNets   []netip.Prefix
@@ -60,7 +62,8 @@ func From(d *config.Document) Config {
 	}
 	c := Config{
 		Mode: TUN, Rules: rulesOf(d), Filter: filterOf(d), Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
-		WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name,
+		Backend: wgdev.Backend(w.Backend),
+		WAN:     d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 	}
 	if d.Cell.Mode == config.Trial {
 		c.Mode = UserSpace

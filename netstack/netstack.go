@@ -40,6 +40,7 @@ import (
 	"pic/core/config"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A Server is the cell's VPN and its policy. Use [New]. It implements
@@ -53,6 +54,7 @@ type Server struct {
 
 	tunnel   atomic.Pointer[tunnel]        // nil while there is none; written under mu
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
+	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
 
 	mu      sync.Mutex
@@ -60,7 +62,7 @@ type Server struct {
 	filters bool   // the packet filter is ours
 	passing passing
 	routing routing
-	heard   map[key]wgPeer // peers of a tunnel that another is to replace
+	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
@@ -144,7 +146,7 @@ func (s *Server) possible(c Config) Mode {
 		return Off
 	case c.Mode == TUN:
 		s.trouble.clear(codeNoKey)
-		if err := canTUN(); err != nil {
+		if err := wgdev.CanTUN(); err != nil {
 			s.trouble.set(noTUN(err))
 			s.trouble.clear(codeForeignDrop, codeNoSocket, codeForwarding)
 			return Off
@@ -186,7 +188,7 @@ func (s *Server) guard(c Config) error {
 }
 
 // tunnelTo opens, alters or closes the tunnel.
-func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
+func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 	old := s.tunnel.Load()
 	if old != nil && (!old.alive() || !old.fits(ground, c)) {
 		// Two devices cannot share a port, so the old one goes first; change
@@ -195,8 +197,8 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		if err := old.precedes(ground, c); err != nil {
 			return err
 		}
-		if d, err := old.state(); err == nil {
-			s.heard = d.peers
+		if d, err := old.dev.State(); err == nil {
+			s.heard = d.Peers
 		}
 		s.closeTunnel(old)
 		old = nil
@@ -215,7 +217,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		return err
 	}
 	s.tunnel.Store(t)
-	t.call(s.heard)
+	t.dev.Nudge(s.heard)
 	s.heard = nil
 	if t.stack != nil {
 		s.ports.attach(t.stack, now)
@@ -270,6 +272,7 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
+			s.compare(t)
 			if s.broken() != nil {
 				s.again(ctx, "the tunnel has broken")
 				broken = s.broken()
@@ -301,6 +304,24 @@ func (s *Server) again(ctx context.Context, why string) {
 		return
 	}
 	s.trouble.clear(codeDrift, codeUndo)
+}
+
+// compare tells of what `wg set` has changed. It stays until the network is next
+// applied: whoever does such a thing may be looking for a fault.
+func (s *Server) compare(now time.Time) {
+	if now.Sub(s.compared) < 5*time.Second {
+		return
+	}
+	s.compared = now
+	var changed []string
+	if t := s.tunnel.Load(); t != nil {
+		changed = t.dev.Drift()
+	}
+	if len(changed) == 0 {
+		s.trouble.clear(codeTouched)
+		return
+	}
+	s.trouble.set(touched(changed))
 }
 
 func (s *Server) broken() error {

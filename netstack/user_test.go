@@ -20,6 +20,7 @@ import (
 	"pic/core/config"
 	"pic/internal/nettest"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A lad is a WireGuard client in user space.
@@ -68,7 +69,12 @@ func (l *lad) connect(t *testing.T, cell string, port uint16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = l.tun.dev.IpcSet(fmt.Sprintf("public_key=%s\nendpoint=127.0.0.1:%d\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\npersistent_keepalive_interval=1\n", pub.hex(), port))
+	want.Peers[pub] = wgdev.Peer{
+		Endpoint:  fmt.Sprintf("127.0.0.1:%d", port),
+		Allowed:   []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
+		Keepalive: time.Second,
+	}
+	err = l.tun.dev.Set(want)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -228,7 +228,7 @@ func (p *poll) look() bool {
 				p.missing++
 			}
 			if p.tries == 0 {
-				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: true}
+				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: f == nil || f.Unreached}
 			}
 			continue
 		}
@@ -245,7 +245,7 @@ func (p *poll) note(t try) {
 	case t.err == nil:
 		t.s.worked(t.took, t.m.IsEdns0() != nil)
 		r.hears.note(true)
-	case errors.Is(t.err, upstream.ErrSpent):
+	case errors.Is(t.err, upstream.ErrSpent), errors.Is(t.err, upstream.ErrBusy):
 	case errors.Is(t.err, context.Canceled):
 		if t.took > t.wait { // another was asked meanwhile, and was quicker
 			t.s.broke(t.sent)
@@ -282,14 +282,14 @@ func (p *poll) judge(t try) *outcome {
 		return nil
 	case got.kind == lame, got.kind == failed:
 		p.out[t.s] = true
-		if p.suspect = append(p.suspect, o.from); p.whole {
-			p.avoid()
-		}
+		p.suspect = append(p.suspect, o.from)
 		p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "the name servers of " + p.c.zone + " do not know it"}
 		return nil
 	case got.shaky && got.kind != referred:
 		p.out[t.s] = true
-		p.spare = cmp.Or(p.spare, o)
+		if p.spare == nil || p.spare.kind == denied {
+			p.spare = o
+		}
 		return nil
 	}
 	p.avoid() // of the others somebody knows better

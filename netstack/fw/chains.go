@@ -6,7 +6,12 @@ import "pic/netstack/policy"
 func (c *compiler) inputs() {
 	links := len(c.m.Rules.Links) > 0
 	ch := c.chain("to_cell", jumped)
-	ch.add(when(known).then(accept), when(protocol(policy.ICMP)).then(accept), when(protocol(policy.ICMPv6)).then(accept))
+	ch.add(
+		when(known).then(accept),
+		when(diverted).then(accept).called("port forwards"),
+		when(protocol(policy.ICMP)).then(accept),
+		when(protocol(policy.ICMPv6)).then(accept),
+	)
 	for _, v := range families {
 		ch.add(
 			when(from(v, "all_services")).then(accept).called("all services"),
@@ -24,6 +29,7 @@ func (c *compiler) inputs() {
 		ch := c.chain("public", jumped)
 		ch.add(
 			when(known).then(accept),
+			when(diverted).then(accept).called("port forwards"),
 			when(invalid).then(drop),
 			when(pings{}, rate{n: pingRate}).then(accept),
 			when(pings{six: true}, rate{n: pingRate}).then(accept),
@@ -159,7 +165,7 @@ func (c *compiler) between() {
 			when(from(v, "all_peers"), to(v, "members")).then(accept).called("peers"),
 			when(lookup{v.six, []part{src, dst}, v.set("pairs")}).then(accept).called("peers"),
 		)
-		for _, g := range c.groups() {
+		for _, g := range c.groups {
 			ch.add(when(from(v, "to_"+g), to(v, "in_"+g)).then(accept).called("group " + g))
 		}
 		if len(c.m.Rules.Links) > 0 {

@@ -72,6 +72,7 @@ func full() Model {
 		{Name: "shifted", Proto: policy.TCP, First: 8000, Last: 8002, To: to, ToPort: 9000},
 		{Name: "ssh", Proto: policy.TCP, First: 2222, Last: 2222, To: netip.MustParseAddr("10.77.0.2"), ToPort: 22, From: nets("203.0.113.0/24")},
 		{Name: "six", Proto: policy.TCP, First: 22, Last: 22, To: netip.MustParseAddr("2001:db8:1::20"), ToPort: 22},
+		{Name: "smtp", Proto: policy.TCP, First: 25, Last: 25, To: netip.MustParseAddr("192.168.1.1"), ToPort: 25},
 		{Name: "vpn6", Proto: policy.TCP, First: 2223, Last: 2223, To: netip.MustParseAddr("fd77::2"), ToPort: 22},
 	}
 	m.Mappings = []Mapping{

@@ -52,7 +52,8 @@ COMMIT
 		},
 		"a reject at the end": {
 			"nft", "table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; policy accept; ct state established,related accept; iifname \"lo\" accept; reject with icmpx admin-prohibited; }; }",
-			1, "inet firewalld filter_FORWARD", "firewall-cmd --permanent --zone=trusted --add-interface=pic0", []string{"inet firewalld filter_FORWARD iifname pic0 accept"},
+			1, "inet firewalld filter_FORWARD", "firewall-cmd --permanent --zone=trusted --add-interface=pic0",
+			[]string{"inet firewalld filter_FORWARD iifname pic0 accept"},
 		},
 		"of one's own": {
 			"nft", "table inet mine { chain f { type filter hook forward priority 0; policy drop; iifname \"eth*\" accept; }; chain i { type filter hook input priority 0; policy drop; ct state established accept; }; }",

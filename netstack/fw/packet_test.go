@@ -21,9 +21,13 @@ import (
 // behind each of its interfaces is one host that has all addresses of that side.
 func streets(t *testing.T, m Model) (*Firewall, map[string]*nettest.Host) {
 	t.Helper()
-	f, self := fresh(t)
+	f, _ := fresh(t)
 	lab := nettest.New(t)
+	self := lab.Self()
 	self.Forward()
+	// Refusals must not wait for each other.
+	self.Sysctl("net.ipv4.icmp_ratelimit", "0")
+	self.Sysctl("net.ipv6.icmp.ratelimit", "0")
 	sides := map[string]*nettest.Host{}
 	for _, name := range []string{"pic0", "lan0", "wan0"} {
 		h := lab.Host(name)
@@ -59,7 +63,7 @@ func settle(t *testing.T, self *nettest.Host, sides map[string]*nettest.Host, si
 	if a.Is6() {
 		v = "-6"
 	}
-	sides[side].Run(t, "ip", v, "addr", "replace", single(a).String(), "dev", "eth0")
+	sides[side].Run(t, "ip", v, "addr", "replace", single(a).String(), "dev", "eth0", "nodad")
 	self.Run(t, "ip", v, "neigh", "replace", a.String(), "lladdr", "02:00:00:00:00:02", "dev", side)
 	self.Run(t, "ip", v, "route", "replace", single(a).String(), "dev", side)
 }
@@ -88,6 +92,14 @@ func knock(h *nettest.Host, f policy.Flow, patience time.Duration) (arrived bool
 		return false, nil
 	}
 	return false, fmt.Errorf("%+v: %w", f, err)
+}
+
+// patience is how long to wait for an answer that should come, or should not.
+func patience(comes bool) time.Duration {
+	if comes {
+		return 3 * time.Second
+	}
+	return 200 * time.Millisecond
 }
 
 // The kernel does with packets what the policy says: a sample of flows, v4 and
@@ -141,11 +153,7 @@ func sample(t *testing.T, m Model) {
 		} else if out != "" {
 			settle(out, fl.Dst)
 		}
-		patience := 200 * time.Millisecond // for what is dropped
-		if want.Allow {
-			patience = 3 * time.Second
-		}
-		got, err := knock(sides[in], fl, patience)
+		got, err := knock(sides[in], fl, patience(want.Allow))
 		if err != nil {
 			t.Error(err)
 		} else if got != want.Allow {
@@ -154,5 +162,44 @@ func sample(t *testing.T, m Model) {
 	}
 	if seen[true] < 25 || seen[false] < 25 {
 		t.Errorf("too few flows to tell: %v", seen)
+	}
+}
+
+// The rights of a device in all combinations, each by IPv4 and IPv6.
+func TestRightsInAllCombinations(t *testing.T) {
+	m := full()
+	m.Exits, m.NewRate, m.SynRate = nil, 0, 0
+	m.Rules.Peers = m.Rules.Peers[:2]
+	f, sides := streets(t, m)
+	self := nettest.New(t).Self()
+	goals := map[string][]netip.Addr{
+		"internet": addrs("203.0.113.9", "2001:db8:5::5"), "lan": addrs("192.168.1.20", "2001:db8:1::20"),
+		"service": addrs("10.77.0.1", "fd77::1"), "the host": addrs("192.168.1.1", "2001:db8:9::1"),
+	}
+	from := addrs("10.77.0.2", "fd77::2")
+	for i, a := range from {
+		settle(t, self, sides, "pic0", a)
+		settle(t, self, sides, "wan0", goals["internet"][i])
+		settle(t, self, sides, "lan0", goals["lan"][i])
+	}
+	for bits := range 8 {
+		has := map[string]bool{"internet": bits&1 != 0, "lan": bits&2 != 0, "service": bits&4 != 0}
+		has["the host"] = has["service"]
+		p := &m.Rules.Peers[0]
+		p.Internet, p.LAN, p.Services = has["internet"], has["lan"], []string{"dns"}
+		if has["service"] {
+			p.Services = []string{"mail"}
+		}
+		if err := f.Set(Compile(m)); err != nil {
+			t.Fatal(err)
+		}
+		for what, list := range goals {
+			for i, to := range list {
+				fl := policy.Flow{Src: from[i], Dst: to, Proto: policy.TCP, Port: 993}
+				if got, err := knock(sides["pic0"], fl, patience(has[what])); err != nil || got != has[what] {
+					t.Errorf("%v: %s by %s arrives: %v, %v", has, what, to, got, err)
+				}
+			}
+		}
 	}
 }

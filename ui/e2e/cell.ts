@@ -200,6 +200,8 @@ export const pages: Record<string, RegExp> = {
 
 /** Tabs that are pages of their own. */
 export const tabs = [
+	"/peers/groups",
+	"/peers/explain",
 	"/network/log",
 	"/network/filter",
 	"/network/zones",

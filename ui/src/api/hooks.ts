@@ -76,6 +76,14 @@ function useRead<P extends T.Readable>(
 
 export const useStatus = () => useRead(["status"], "/api/status", { every: 30 })
 export const usePeers = () => useRead(["peers"], "/api/peers", { every: 10 })
+export const useGroups = () => useRead(["groups"], "/api/groups")
+export const usePeerHistory = (name: string, hours: number) =>
+	useQuery({
+		queryKey: ["peers", name, "history", hours],
+		queryFn: () =>
+			read<T.PeerHistory>(`/api/peers/${encodeURIComponent(name)}/history`, { query: { hours } }),
+		refetchInterval: 60_000,
+	})
 export const useUsers = () => useRead(["users"], "/api/users")
 export const useTimeline = () => useRead(["timeline"], "/api/timeline", { query: { limit: 200 } })
 export const useHistory = () => useRead(["config", "history"], "/api/config/history")

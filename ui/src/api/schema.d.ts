@@ -686,6 +686,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What becomes of a connection from one to another, and why */
+        get: operations["explain-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files": {
         parameters: {
             query?: never;
@@ -2412,6 +2429,27 @@ export interface components {
             /** Format: date-time */
             time: string;
             unit?: string;
+        };
+        ExplainStep: {
+            /** @description It stands in nobody's way */
+            ok: boolean;
+            text: string;
+            /**
+             * @description Whose say it is
+             * @enum {string}
+             */
+            what: "from" | "to" | "name" | "device" | "policy" | "firewall" | "way" | "answer";
+        };
+        Explanation: {
+            allow: boolean;
+            /** Format: ip */
+            from?: string;
+            /** @description In the order in which a packet meets them */
+            steps: components["schemas"]["ExplainStep"][];
+            /** @description The verdict in one sentence */
+            text: string;
+            /** Format: ip */
+            to?: string;
         };
         Fact: {
             name: string;
@@ -5051,6 +5089,42 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "explain-get": {
+        parameters: {
+            query: {
+                /** @description A device's name, a host name or an address */
+                from: string;
+                /** @description The same, or cell */
+                to: string;
+                protocol?: "tcp" | "udp" | "icmp";
+                port?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
                 };
             };
             /** @description A problem (RFC 9457) */

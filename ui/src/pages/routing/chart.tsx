@@ -3,7 +3,7 @@ import uPlot from "uplot"
 import "uplot/dist/uPlot.min.css"
 import { bytes, moment } from "../../kit/format"
 import { t } from "../../kit/words"
-import type { Columns } from "./series"
+import { type Columns, ticks } from "./series"
 
 const height = 180
 
@@ -31,7 +31,10 @@ export function Chart({ data, name, dark }: { data: Columns; name: string; dark:
 				legend: { show: false },
 				cursor: { show: false },
 				scales: { y: { range: (_, __, max) => [0, Math.max(max ?? 0, 1000)] } },
-				axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((n) => bytes(n)) }],
+				axes: [
+					{ ...axis, values: (_, splits, __, ___, apart) => ticks(splits, apart) },
+					{ ...axis, size: 64, values: (_, splits) => splits.map((n) => bytes(n)) },
+				],
 				series: [
 					{},
 					{ stroke: style.getPropertyValue("--c-leaf"), width: 2, points },

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { columns, deviceName } from "./series"
+import { columns, deviceName, ticks } from "./series"
 
 const at = (s: number) => new Date(s * 1000).toISOString()
 
@@ -29,6 +29,12 @@ test("nothing at all is a line of zeros", () =>
 		sent: [0, 0, 0],
 		received: [0, 0, 0],
 	}))
+
+test("a chart says the time of the day, and the day where it begins", () => {
+	const local = (h: number) => new Date(2026, 4, 2, h).getTime() / 1000
+	expect(ticks([local(-2), local(0), local(14)], 7200)).toEqual(["22:00", "2 May", "14:00"])
+	expect(ticks([local(6)], 86_400)).toEqual(["2 May"])
+})
 
 test("a device is called by the best that is known of it", () => {
 	const rest = { kind: "lan" as const, sent: 0, received: 0, sentRate: 0, receivedRate: 0, series: [] }

@@ -32,6 +32,16 @@ export function columns(
 	return out
 }
 
+/** The words below a chart: the time of the day, or the day where one begins. */
+export function ticks(seconds: readonly number[], apart: number): string[] {
+	return seconds.map((s) => {
+		const d = new Date(s * 1000)
+		return apart >= 86_400 || (d.getHours() === 0 && d.getMinutes() === 0)
+			? d.toLocaleDateString("en-GB", { day: "numeric", month: "short" })
+			: d.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })
+	})
+}
+
 /** What a device is called: by name, else by address, card or key. */
 export function deviceName(d: DeviceTraffic): string {
 	return d.name || d.address || d.mac || (d.publicKey ? `${d.publicKey.slice(0, 12)}…` : "")

@@ -80,7 +80,7 @@ function History({
 						type="button"
 						onClick={() => choose(deviceID(d))}
 						aria-pressed={d === shown}
-						className="text-start font-medium [overflow-wrap:anywhere] decoration-edge underline-offset-4 hover:underline aria-pressed:text-leaf-ink"
+						className="text-start font-medium [overflow-wrap:anywhere] decoration-edge underline-offset-4 hover:underline aria-pressed:text-leaf-ink aria-pressed:underline"
 					>
 						{d.kind === "wan" ? t("Everything, by the line") : deviceName(d)}
 					</button>
@@ -152,12 +152,14 @@ function Over({ h, d }: { h: TrafficHistory; d: DeviceTraffic }) {
 /** Whether dark colours are shown, by the person's choice or the system's. */
 function useDark(): boolean {
 	return useSyncExternalStore((tell) => {
+		// The chart takes its colours from the page, which has the new ones a frame later.
+		const soon = () => requestAnimationFrame(tell)
 		const media = matchMedia("(prefers-color-scheme: dark)")
-		media.addEventListener("change", tell)
-		const watch = new MutationObserver(tell)
+		media.addEventListener("change", soon)
+		const watch = new MutationObserver(soon)
 		watch.observe(document.documentElement, { attributeFilter: ["data-theme"] })
 		return () => {
-			media.removeEventListener("change", tell)
+			media.removeEventListener("change", soon)
 			watch.disconnect()
 		}
 	}, isDark)

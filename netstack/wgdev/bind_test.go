@@ -1,4 +1,4 @@
-package netstack
+package wgdev
 
 import (
 	"bytes"
@@ -52,7 +52,7 @@ func collect(t *testing.T, fn conn.ReceiveFunc, batch, n int) (got [][]byte, fro
 
 func openBind(t *testing.T, batch int) (b *bind, fns []conn.ReceiveFunc, port uint16) {
 	t.Helper()
-	b = newBind(batch)
+	b = newBind(batch, nil, nil)
 	fns, port, err := b.Open(0)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestBindPortsAreOpenedAndTakenTogether(t *testing.T) {
 	if _, _, err := b.Open(0); !errors.Is(err, conn.ErrBindAlreadyOpen) {
 		t.Errorf("second open: %v", err)
 	}
-	if err := free(port); err == nil {
+	if err := Free(port); err == nil {
 		t.Error("the port is free for others")
 	}
 	if err := b.Close(); err != nil {

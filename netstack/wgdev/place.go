@@ -1,4 +1,4 @@
-package netstack
+package wgdev
 
 import (
 	"net/netip"

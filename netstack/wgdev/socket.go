@@ -1,4 +1,4 @@
-package netstack
+package wgdev
 
 import (
 	"errors"
@@ -15,9 +15,9 @@ import (
 // toolDir is where the program wg looks for user-space tunnels.
 const toolDir = "/var/run/wireguard"
 
-// A toolSocket is where wg asks and configures the device. It is our own and not
+// A socket is where wg asks and configures the device. It is our own and not
 // wireguard-go's, which leaves a caller hanging that comes while it closes.
-type toolSocket struct {
+type socket struct {
 	log  *slog.Logger
 	dev  *wg.Device
 	ln   *net.UnixListener
@@ -28,9 +28,9 @@ type toolSocket struct {
 	conns map[net.Conn]struct{} // nil once closed
 }
 
-// openToolSocket opens the socket for the interface, for root alone. The device
+// openSocket opens the socket for the interface, for root alone. The device
 // belongs to the caller.
-func openToolSocket(log *slog.Logger, card string, dev *wg.Device) (*toolSocket, error) {
+func openSocket(log *slog.Logger, card string, dev *wg.Device) (*socket, error) {
 	if err := os.MkdirAll(toolDir, 0o755); err != nil {
 		return nil, err
 	}
@@ -58,12 +58,12 @@ func openToolSocket(log *slog.Logger, card string, dev *wg.Device) (*toolSocket,
 		os.Remove(tmp)
 		return nil, err
 	}
-	s := &toolSocket{log: log, dev: dev, ln: ln, path: path, conns: map[net.Conn]struct{}{}}
+	s := &socket{log: log, dev: dev, ln: ln, path: path, conns: map[net.Conn]struct{}{}}
 	s.wg.Go(s.serve)
 	return s, nil
 }
 
-func (s *toolSocket) serve() {
+func (s *socket) serve() {
 	for {
 		c, err := s.ln.Accept()
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *toolSocket) serve() {
 	}
 }
 
-func (s *toolSocket) add(c net.Conn) bool {
+func (s *socket) add(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns == nil {
@@ -86,7 +86,7 @@ func (s *toolSocket) add(c net.Conn) bool {
 	return true
 }
 
-func (s *toolSocket) talk(c net.Conn) {
+func (s *socket) talk(c net.Conn) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("talking to wg", "panic", r)
@@ -100,7 +100,7 @@ func (s *toolSocket) talk(c net.Conn) {
 }
 
 // close ends all talks and waits for them.
-func (s *toolSocket) close() {
+func (s *socket) close() {
 	os.Remove(s.path)
 	s.ln.Close()
 	s.mu.Lock()
