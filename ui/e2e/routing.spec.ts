@@ -69,8 +69,8 @@ test("a port forward to a device is added, changed, switched off and removed", a
 			from: ["203.0.113.7/32", "198.51.100.0/24"],
 		},
 	])
-	// A trial is no router: the page does not claim that the port is open.
-	await expect(list).toContainText("needs router mode")
+	// A trial filters no packets: the page does not claim that the port is open.
+	await expect(list).toContainText("no packet filter")
 	await expect(list).toContainText("203.0.113.7, 198.51.100.0/24")
 
 	await list.getByRole("button", { name: "Change game" }).click()
@@ -346,8 +346,8 @@ async function shot(page: Page, name: string) {
 		["dark", 1280, 900, "dark"],
 		["phone", 360, 780, "light"],
 	] as const) {
-		await page.setViewportSize({ width, height })
 		await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
+		await page.setViewportSize({ width, height })
 		const wider = await page.evaluate(
 			() => window.document.documentElement.scrollWidth - window.document.documentElement.clientWidth,
 		)

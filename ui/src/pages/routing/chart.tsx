@@ -11,16 +11,16 @@ const height = 180
 export function Chart({ data, name, dark }: { data: Columns; name: string; dark: boolean }) {
 	const box = useRef<HTMLDivElement>(null)
 	const plot = useRef<uPlot>(null)
-	// biome-ignore lint/correctness/useExhaustiveDependencies: the colours depend on the theme
 	useEffect(() => {
 		const el = box.current
 		if (!el) return
-		// A canvas knows no light-dark(); the element's own colours are resolved.
+		// A canvas knows no light-dark(); the element's own colours are resolved, at each
+		// drawing, for the theme may have changed.
 		const style = getComputedStyle(el)
 		const axis = {
-			stroke: style.color,
+			stroke: () => style.color,
 			font: `11px ${style.fontFamily}`,
-			grid: { stroke: style.borderColor, width: 1 },
+			grid: { stroke: () => style.borderTopColor, width: 1 },
 			ticks: { show: false },
 		}
 		const points = { show: false }
@@ -37,8 +37,8 @@ export function Chart({ data, name, dark }: { data: Columns; name: string; dark:
 				],
 				series: [
 					{},
-					{ stroke: style.getPropertyValue("--c-leaf"), width: 2, points },
-					{ stroke: style.color, width: 1.5, dash: [4, 3], points },
+					{ stroke: () => style.getPropertyValue("--c-leaf"), width: 2, points },
+					{ stroke: () => style.color, width: 1.5, dash: [4, 3], points },
 				],
 			},
 			[[], [], []],
@@ -52,7 +52,7 @@ export function Chart({ data, name, dark }: { data: Columns; name: string; dark:
 			p.destroy()
 			plot.current = null
 		}
-	}, [dark])
+	}, [])
 	// biome-ignore lint/correctness/useExhaustiveDependencies: drawn anew where the plot was
 	useEffect(() => {
 		plot.current?.setData([data.at, data.received, data.sent])

@@ -64,7 +64,7 @@ function Chosen({ state }: { state: Firewall }) {
 				const l = live(f)
 				if (f.disabled) return <Status tone="idle">{t("off")}</Status>
 				if (!l || l.disabled) return <Status tone="busy">{t("not in force yet")}</Status>
-				if (!state.router) return <Status tone="warn">{t("needs router mode")}</Status>
+				if (!state.zones.length) return <Status tone="warn">{t("no packet filter")}</Status>
 				return <Status tone="ok">{t("open")}</Status>
 			},
 		},
@@ -110,7 +110,7 @@ function Chosen({ state }: { state: Firewall }) {
 		<>
 			<Card
 				title={t("Port forwards")}
-				hint={t("Ports of the internet side that lead to a device at home.")}
+				hint={t("Ports of the cell that lead to a device at home or in the VPN.")}
 				flush
 				action={draft.value.length > 0 && button}
 			>
@@ -122,7 +122,7 @@ function Chosen({ state }: { state: Firewall }) {
 						{state.router
 							? t("Nothing from the internet gets to a device at home, unless that device asked first.")
 							: t(
-									"This cell is not the router. Forwards count as soon as it is; until then they are set in your router.",
+									"This cell is not the router: your router has to send the port to the cell, which passes it on to a device of the household or the VPN.",
 								)}
 					</Empty>
 				)}

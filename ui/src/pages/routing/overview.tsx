@@ -7,7 +7,7 @@ import { Notice, Status } from "../../kit/status"
 import { Copy, Mono, None, Time } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
-import { Reach } from "./reach"
+import { Reach } from "../../parts/reach"
 import { lineState, queueName, rate } from "./words"
 
 /** Who routes what, and whether the world finds the cell. */

@@ -1,12 +1,12 @@
 import { RotateCw } from "lucide-react"
-import { useReach } from "../../api/hooks"
-import type { ReachStep } from "../../api/types"
-import { Button } from "../../kit/button"
-import { Card } from "../../kit/card"
-import { Empty } from "../../kit/states"
-import { Status, type Tone } from "../../kit/status"
-import { t } from "../../kit/words"
-import { Loaded } from "../../parts/loaded"
+import { useReach } from "../api/hooks"
+import type { ReachStep } from "../api/types"
+import { Button } from "../kit/button"
+import { Card } from "../kit/card"
+import { Empty } from "../kit/states"
+import { Status, type Tone } from "../kit/status"
+import { t } from "../kit/words"
+import { Loaded } from "./loaded"
 
 const names: Record<ReachStep["name"], string> = {
 	endpoint: t("Name or address"),
