@@ -76,6 +76,7 @@ func (a *API) routes() {
 	a.firewallRoutes()
 	a.edgeRoutes()
 	a.exitRoutes()
+	a.dynamicRoutes()
 	a.dnsRoutes()
 	a.groupwareRoutes()
 	a.vaultRoutes()
