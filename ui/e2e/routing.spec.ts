@@ -353,7 +353,10 @@ async function shot(page: Page, name: string) {
 		)
 		expect(wider, `${name}, ${look}: wider than the screen by so many px`).toBe(0)
 		const dir = process.env.PIC_LOOK
-		if (dir) await page.screenshot({ path: `${dir}/${name}-${look}.png`, fullPage: true })
+		if (!dir) continue
+		await page.reload()
+		await expect(page.getByRole("status", { name: "Loading" })).toHaveCount(0)
+		await page.screenshot({ path: `${dir}/${name}-${look}.png`, fullPage: true })
 	}
 }
 

@@ -20,7 +20,7 @@ const outcomes: Record<ReachStep["outcome"], [Tone, string]> = {
 	unknown: ["idle", t("not known")],
 }
 
-/** Whether devices on the road find the cell, step by step. */
+/** Whether devices on the road find the cell, step by step. Names are asked for, which may take seconds. */
 export function Reach() {
 	const reach = useReach()
 	return (
@@ -33,31 +33,36 @@ export function Reach() {
 				</Button>
 			}
 		>
-			<Loaded of={reach}>
-				{(steps) =>
-					steps.length ? (
-						<ol className="divide-y divide-line border-t border-line">
-							{steps.map((s) => (
-								<li
-									key={s.name}
-									className="grid gap-x-4 gap-y-1 px-4 py-3 card:grid-cols-[140px_110px_1fr] card:items-start"
-								>
-									<span className="font-medium">{names[s.name]}</span>
-									<Status tone={outcomes[s.outcome][0]}>{outcomes[s.outcome][1]}</Status>
-									<span className="min-w-0 [overflow-wrap:anywhere]">
-										{s.text}
-										{s.fix && <span className="block text-muted">{s.fix}</span>}
-									</span>
-								</li>
-							))}
-						</ol>
-					) : (
-						<Empty icon={RotateCw} title={t("Nothing to check")}>
-							{t("The VPN is off.")}
-						</Empty>
-					)
-				}
-			</Loaded>
+			{reach.isPending && (
+				<p className="border-t border-line px-4 py-3 text-muted">{t("Asking for the cell's name…")}</p>
+			)}
+			{!reach.isPending && (
+				<Loaded of={reach}>
+					{(steps) =>
+						steps.length ? (
+							<ol className="divide-y divide-line border-t border-line">
+								{steps.map((s) => (
+									<li
+										key={s.name}
+										className="grid gap-x-4 gap-y-1 px-4 py-3 card:grid-cols-[140px_110px_1fr] card:items-start"
+									>
+										<span className="font-medium">{names[s.name]}</span>
+										<Status tone={outcomes[s.outcome][0]}>{outcomes[s.outcome][1]}</Status>
+										<span className="min-w-0 [overflow-wrap:anywhere]">
+											{s.text}
+											{s.fix && <span className="block text-muted">{s.fix}</span>}
+										</span>
+									</li>
+								))}
+							</ol>
+						) : (
+							<Empty icon={RotateCw} title={t("Nothing to check")}>
+								{t("The VPN is off.")}
+							</Empty>
+						)
+					}
+				</Loaded>
+			)}
 		</Card>
 	)
 }

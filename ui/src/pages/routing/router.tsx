@@ -245,7 +245,7 @@ function Shaping({ may }: May) {
 					may={may}
 					stored={s?.queue}
 					options={[
-						["", t("the best there is")],
+						["", t("the best")],
 						["cake", "CAKE"],
 						["fq_codel", "fq_codel"],
 					]}
