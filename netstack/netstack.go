@@ -23,8 +23,11 @@
 // or changed kernel setting behind. After kill -9 the table stays, harmlessly,
 // until the next start replaces it.
 //
-// Not done here: links to other cells, exit nodes, port forwards, DHCP and RA,
-// traffic shaping. The host's own traffic is never filtered.
+// Linked cells are peers like devices, with their subnets behind them. Other ways
+// to the internet are a room of their own (package exit).
+//
+// Not done here: DHCP and RA, traffic shaping. The host's own traffic is never
+// filtered.
 package netstack
 
 import (
@@ -38,6 +41,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/netstack/exit"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
 	"pic/netstack/wgdev"
@@ -56,19 +60,23 @@ type Server struct {
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	exits    *exit.Server
 
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
 	passing passing
 	routing routing
+	turns   map[string]turn         // of links, which of their endpoints is called
 	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
 // the secrets that the document names: keys, 32 bytes or their base64.
 func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
-	return &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log)}
+	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), turns: map[string]turn{}}
+	s.exits = exit.New(log, secrets, s.linkState)
+	return s
 }
 
 // Check reports why c could not be applied.
@@ -115,7 +123,15 @@ func (s *Server) move(c Config) error {
 	}
 	ground := s.possible(c)
 	filters := ground == TUN || c.Rules.Router
+	var exits []exit.Exit
+	if ground == TUN {
+		exits = c.Exits
+	}
+	s.passing.down = s.downOf(exits)
 	if filters {
+		if err := s.exits.Guard(exits); err != nil {
+			return err
+		}
 		if err := s.guard(c); err != nil {
 			return err
 		}
@@ -124,6 +140,12 @@ func (s *Server) move(c Config) error {
 		s.policy.Store(policy.New(c.rules(s.host.terrain(c), s.passing, time.Now())))
 	}
 	if err := s.tunnelTo(ground, c, want); err != nil {
+		return err
+	}
+	if err := s.toLinks(ground, c); err != nil {
+		return err
+	}
+	if err := s.exits.Open(exits); err != nil {
 		return err
 	}
 	if filters {
@@ -269,6 +291,11 @@ func (s *Server) Run(ctx context.Context) error {
 				s.trouble.clear(codePorts)
 			}
 			s.pastDue(t)
+			s.turn(t)
+			if s.exits.Look(t) {
+				s.again(ctx, "an exit came up or went down")
+			}
+			s.tellExits(t)
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}

@@ -808,6 +808,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/network/dynamic/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or change a public name that follows the cell's address */
+        put: operations["network-dynamic-name-put"];
+        post?: never;
+        /** Remove a public name that follows the cell's address */
+        delete: operations["network-dynamic-name-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ntp": {
         parameters: {
             query?: never;
@@ -2747,6 +2765,27 @@ export interface components {
             name: string;
             /** @description In base64, where the other side has one already */
             secret?: string;
+        };
+        NewDynamicName: {
+            disabled?: boolean;
+            /** @description 4 and 6; default: both */
+            families?: string[];
+            /** @description Or the TSIG key in base64. It goes into the vault and is never shown again; left out, that of before stays */
+            password?: string;
+            /**
+             * @description Default: dyndns2
+             * @enum {string}
+             */
+            protocol?: "dyndns2" | "rfc2136";
+            /**
+             * @description The https URL of dyndns2, or host:port of the name server
+             * @example https://dyn.example/nic/update
+             */
+            server: string;
+            /** @description Of dyndns2; with rfc2136 the name of the TSIG key */
+            user?: string;
+            /** @description Of rfc2136; default: the name's parent */
+            zone?: string;
         };
         NewGroup: {
             /** @description Linked cells, by name; all or none; default: all */
@@ -5415,6 +5454,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Line"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDynamicName"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
