@@ -14,7 +14,7 @@
 //   - In trial mode on a TCP/IP stack of its own (gVisor's) within the process,
 //     which needs no privileges. Services listen in it through [Server.ListenTCP]
 //     and [Server.ListenUDP]. What a peer sends beyond the cell goes out through
-//     sockets of the process, TCP and UDP only, under the same policy.
+//     sockets of the process, under the same policy: see package userspace.
 //
 // Promises: a change of one peer does not disturb the sessions of others; no
 // packet is forwarded for a peer without the right to it, and taking a right
