@@ -190,6 +190,7 @@ func (b *batch) chain(c *chain) *nftables.Chain {
 		clamp:    {nftables.ChainTypeFilter, nftables.ChainHookForward, -150},
 		forward:  {nftables.ChainTypeFilter, nftables.ChainHookForward, 0},
 		account:  {nftables.ChainTypeFilter, nftables.ChainHookForward, 10},
+		output:   {nftables.ChainTypeFilter, nftables.ChainHookOutput, 0},
 		srcnat:   {nftables.ChainTypeNAT, nftables.ChainHookPostrouting, 100},
 	}
 	if p, ok := place[c.hook]; ok {
