@@ -98,6 +98,11 @@ func (s *Server) change(ctx context.Context, c Config) error {
 		s.trouble.clear(codeDrift, codeUndo)
 		return nil
 	}
+	if c.Rules.Router && s.filters && s.conf.Mode == Off && !s.conf.Rules.Router {
+		// Nothing was in force, as at a start. The line of a router does not wait for
+		// its tunnel, so the filter stays until this is tried again or taken back.
+		return err
+	}
 	if back := s.move(s.conf); back != nil {
 		s.log.Error("former network not restored", "err", back)
 		s.trouble.set(undoFailed(back))
@@ -284,7 +289,15 @@ func (s *Server) Run(ctx context.Context) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.move(Config{})
+	var err error
+	if broken != nil && s.conf.Rules.Router {
+		// The line is still up, and a filter that is gone lets everything in.
+		if t := s.tunnel.Load(); t != nil {
+			s.closeTunnel(t)
+		}
+	} else {
+		err = s.move(Config{})
+	}
 	s.conf, s.passing = Config{}, passing{}
 	s.trouble.clear()
 	return errors.Join(broken, err)

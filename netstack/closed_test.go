@@ -1,0 +1,73 @@
+package netstack
+
+import (
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"pic/internal/nettest"
+)
+
+// filtered reports whether the table keeps the internet from the LAN.
+func (w *town) filtered() bool {
+	out, err := w.self.Try("nft", "list", "chain", "inet", "pic", "forward")
+	return err == nil && strings.Contains(out, `iifname "wan0"`)
+}
+
+// The line of a router comes up whatever becomes of its tunnel, so its filter is
+// there too.
+func TestRouterIsFilteredWhileItsTunnelCannotBe(t *testing.T) {
+	w := newTown(t)
+	w.doc.Network.Router = new(true)
+	taken, err := net.ListenPacket("udp4", ":51820")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := New(slog.New(slog.DiscardHandler), w.secret)
+	if err := s.Apply(t.Context(), w.config()); err == nil {
+		t.Fatal("a tunnel on a port that is taken")
+	}
+	if !w.filtered() {
+		t.Error("the router is open")
+	}
+	taken.Close()
+	apply(t, s, w.config())
+	stop := run(t, s)
+	if !w.filtered() {
+		t.Error("the router is open with its tunnel")
+	}
+	stop()
+	if w.filtered() {
+		t.Error("the table stays")
+	}
+}
+
+func TestRouterIsFilteredAfterItsTunnelBroke(t *testing.T) {
+	w := newTown(t)
+	w.doc.Network.Router = new(true)
+	s := New(slog.New(slog.DiscardHandler), w.secret)
+	apply(t, s, w.config())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(t.Context()) }()
+	w.self.Run(t, "sh", "-c", `printf 'link del pic0\nlink add pic0 type dummy\n' | ip -batch -`)
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("Run ended without an error")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Run goes on without its tunnel")
+	}
+	if !w.filtered() {
+		t.Error("the router is open")
+	}
+	w.self.Run(t, "ip", "link", "del", "pic0")
+	apply(t, s, w.config())
+	run(t, s)()
+	if out, err := nettest.New(t).Self().Try("nft", "list", "table", "inet", "pic"); err == nil {
+		t.Errorf("the table stays:\n%s", out)
+	}
+}
