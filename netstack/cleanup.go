@@ -11,6 +11,7 @@ import (
 
 	"pic/netstack/fw"
 	"pic/netstack/shape"
+	"pic/netstack/wgdev"
 )
 
 // Where exits have their rules and routing tables: exit n at these plus n.
@@ -47,7 +48,7 @@ func Cleanup(tunnel string) ([]string, error) {
 		done = append(done, "interface "+name)
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		if family == unix.AF_INET6 && !hasIPv6() {
+		if family == unix.AF_INET6 && !wgdev.HasIPv6() {
 			continue
 		}
 		took, err := cleanRouting(family)

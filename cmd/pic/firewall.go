@@ -4,16 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	"pic/api/client"
 	"pic/api/wire"
-	"pic/netstack"
-	"pic/netstack/router"
+	"pic/cell"
 )
 
 var firewallCommand = command{name: "fw", words: []command{
@@ -106,16 +103,11 @@ func (p *program) cleanup(ctx context.Context, tunnel string) error {
 		c.Close()
 		return fmt.Errorf("the cell in %s runs; stop it first (systemctl stop pic): what it sets on the host it also takes away", p.data)
 	}
-	done, err := netstack.Cleanup(tunnel)
+	done, err := cell.Cleanup(ctx, p.data, tunnel)
 	for _, d := range done {
 		fmt.Fprintln(p.out, "removed:", d)
 	}
 	if err != nil {
-		return err
-	}
-	// The router has written down what it set, and how things were before.
-	r := router.New(slog.New(slog.DiscardHandler), filepath.Join(p.data, "router"))
-	if err := r.Apply(ctx, router.Config{}); err != nil {
 		return err
 	}
 	if len(done) == 0 {

@@ -720,6 +720,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/firewall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Zones, rules with their counters, port forwards, blocked addresses */
+        get: operations["firewall-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/firewall/block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Shut out an address or a network, in both directions */
+        post: operations["firewall-block-post"];
+        /** Lift the block of an address or a network */
+        delete: operations["firewall-block-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/groups": {
         parameters: {
             query?: never;
@@ -1394,6 +1429,17 @@ export interface components {
              * @description When it last opened a door; absent where never
              */
             used?: string;
+        };
+        Blocked: {
+            net: string;
+            /** @description By the cell itself, until it stops; else in the document */
+            own: boolean;
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description Left out: for good
+             */
+            until?: string;
         };
         Calendar: {
             collections: components["schemas"]["Collection"][];
@@ -2406,6 +2452,61 @@ export interface components {
              */
             size: number;
         };
+        Firewall: {
+            blocked: components["schemas"]["Blocked"][];
+            /** @description What other firewalls of the host drop of ours */
+            foreign: components["schemas"]["ForeignDrop"][];
+            forwards: components["schemas"]["Forward"][];
+            /** @description Ports that devices opened for themselves */
+            mappings: components["schemas"]["Mapping"][];
+            /** @description The cell filters between LAN and WAN; else only what touches the VPN */
+            router: boolean;
+            /** @description In the order of the table inet pic */
+            rules: components["schemas"]["FirewallRule"][];
+            zones: components["schemas"]["Zone"][];
+        };
+        FirewallRule: {
+            /** Format: int64 */
+            bytes: number;
+            chain: string;
+            /**
+             * Format: int64
+             * @description The kernel's, which is another after the rule was made anew
+             */
+            handle: number;
+            name?: string;
+            /** Format: int64 */
+            packets: number;
+            /** @description In the language of nft */
+            text: string;
+        };
+        ForeignDrop: {
+            /** @example ip filter FORWARD */
+            chain: string;
+            /** @description The command that lets it pass */
+            fix: string;
+            what: string;
+        };
+        Forward: {
+            disabled: boolean;
+            from: string[];
+            /** Format: int32 */
+            last: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Connections that were opened by it
+             */
+            packets: number;
+            /** Format: int32 */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp" | "both";
+            /** Format: ip */
+            to: string;
+            /** Format: int32 */
+            toPort: number;
+        };
         Group: {
             chosen: components["schemas"]["PeerRights"];
             /** @description The same in one sentence */
@@ -2570,6 +2671,15 @@ export interface components {
             unseen: number;
             user: string;
         };
+        Mapping: {
+            /** Format: int32 */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            to: string;
+            /** Format: date-time */
+            until: string;
+        };
         NTP: {
             /**
              * Format: double
@@ -2612,6 +2722,19 @@ export interface components {
             label: string;
             /** @description The services that it opens */
             scopes: ("mail" | "dav")[];
+        };
+        NewBlock: {
+            /**
+             * Format: int64
+             * @description Default: for good
+             */
+            minutes?: number;
+            /**
+             * @description An address or a network
+             * @example 203.0.113.0/24
+             */
+            net: string;
+            reason?: string;
         };
         NewCertificate: {
             /** @description Host names within the cell's domain */
@@ -3549,6 +3672,15 @@ export interface components {
         };
         Woken: {
             mac: string;
+        };
+        Zone: {
+            /** @description In words, what may be opened from there */
+            connection: string;
+            /** @description Empty: any that no other zone names */
+            interface?: string;
+            /** @enum {string} */
+            name: "wan" | "lan" | "vpn" | "cell";
+            nets: string[];
         };
     };
     responses: never;
@@ -4986,6 +5118,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firewall"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-block-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBlock"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-block-delete": {
+        parameters: {
+            query: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+                /** @description As it was blocked */
+                net: string;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
