@@ -221,7 +221,8 @@ func look(p []byte) (sight, bool) {
 			return h, false
 		}
 		h.Port = binary.BigEndian.Uint16(rest[2:])
-		h.opens = header.TCPFlags(rest[13])&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
+		// Any packet for a service is looked at, for its right may have gone.
+		h.opens = h.Port < firstFree || header.TCPFlags(rest[13])&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
 	case policy.UDP:
 		if len(rest) < header.UDPMinimumSize {
 			return h, false
