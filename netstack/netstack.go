@@ -23,8 +23,11 @@
 // or changed kernel setting behind. After kill -9 the table stays, harmlessly,
 // until the next start replaces it.
 //
-// Not done here: links to other cells, exit nodes, port forwards, DHCP and RA,
-// traffic shaping. The host's own traffic is never filtered.
+// Where the cell is a router, the table is there before the line and longer than
+// the tunnel: a tunnel that cannot be had leaves it in place.
+//
+// Not done here: DHCP and RA, the line itself, traffic shaping. Of the host's own
+// traffic only TCP into the tunnel that belongs to no open connection is filtered.
 package netstack
 
 import (
