@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/internal/nettest"
 )
 
 // filtered reports whether the table keeps the internet from the LAN.
@@ -79,4 +80,13 @@ func TestRouterIsFilteredAfterItsTunnelBroke(t *testing.T) {
 	if w.filtered() {
 		t.Error("the table stays")
 	}
+}
+
+func TestForwardingThatOthersStopComesBack(t *testing.T) {
+	w := newTown(t)
+	w.serve(t)
+	w.self.Run(t, "sysctl", "-w", "net.ipv4.ip_forward=0")
+	nettest.WaitFor(t, 15*time.Second, func() bool {
+		return strings.TrimSpace(w.self.Run(t, "sysctl", "-n", "net.ipv4.ip_forward")) == "1"
+	})
 }

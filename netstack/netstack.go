@@ -36,6 +36,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,7 +184,9 @@ func (s *Server) guard(c Config) error {
 	} else {
 		s.trouble.clear(codeForeignDrop)
 	}
-	if !c.routes() {
+	// What a router sets, it writes down first, so that it is put back after a kill.
+	if !c.routes() || c.Rules.Router {
+		s.trouble.clear(codeForwarding)
 		return s.routing.restore()
 	}
 	// Peers reach the cell without it, and in a container the settings are
@@ -280,7 +284,9 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
-			s.compare(t)
+			if s.compare(t); s.compared == t && s.stopped() {
+				s.again(ctx, "the kernel forwards no more")
+			}
 			if s.broken() != nil {
 				s.again(ctx, "the tunnel has broken")
 				broken = s.broken()
@@ -338,6 +344,18 @@ func (s *Server) compare(now time.Time) {
 		return
 	}
 	s.trouble.set(touched(changed))
+}
+
+// stopped reports whether another program, or a router that is none any more, has
+// taken the kernel's leave to forward.
+func (s *Server) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.filters || !s.conf.routes() || s.conf.Rules.Router {
+		return false
+	}
+	b, err := os.ReadFile(sysNet + "ipv4/ip_forward")
+	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 
 func (s *Server) broken() error {
