@@ -75,6 +75,8 @@ func (a *API) routes() {
 	a.routerRoutes()
 	a.firewallRoutes()
 	a.edgeRoutes()
+	a.exitRoutes()
+	a.dynamicRoutes()
 	a.dnsRoutes()
 	a.groupwareRoutes()
 	a.vaultRoutes()

@@ -32,6 +32,7 @@ import (
 	"pic/mailsrv"
 	"pic/netstack"
 	"pic/netstack/edge"
+	"pic/netstack/exit"
 	"pic/netstack/fw"
 	"pic/netstack/peerbook"
 	"pic/netstack/policy"
@@ -138,6 +139,7 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+func (someNetwork) Exits() []exit.Status         { return nil }
 
 // The rules are of a table that nobody has loaded.
 func (someNetwork) FirewallRules() ([]fw.Rule, error) {

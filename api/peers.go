@@ -11,6 +11,7 @@ import (
 	"pic/api/wire"
 	"pic/core/config"
 	"pic/netstack"
+	"pic/netstack/exit"
 	"pic/netstack/handout"
 	"pic/netstack/policy"
 )
@@ -24,6 +25,8 @@ type VPN interface {
 	Addresses() []netip.Addr
 	// NAT says in words what is translated on the way out.
 	NAT() []string
+	// Exits are the other ways to the internet that are on.
+	Exits() []exit.Status
 	// Policy is who may reach whom, as it is in force; nil while nothing is.
 	Policy() *policy.Policy
 }

@@ -76,6 +76,13 @@ func (t *trust) anchored(own []*dns.DS) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.anchors = own
+	t.rely()
+}
+
+// rely makes the validator trust the anchors of the document and the keys of the
+// root as they are now. The caller holds mu.
+func (t *trust) rely() {
+	own := t.anchors
 	all, root := own[:len(own):len(own)], ownRoot(own)
 	if !root {
 		all = append(all, t.root.anchors()...)
@@ -105,9 +112,8 @@ func (t *trust) renew(ctx context.Context) {
 		return
 	}
 	t.mu.Lock()
-	own = t.anchors
+	t.rely() // on what the document says by now
 	t.mu.Unlock()
-	t.anchored(own)
 	t.changed()
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"pic/core/config"
+	"pic/netstack/exit"
 	"pic/netstack/policy"
 	"pic/netstack/wgdev"
 )
@@ -33,6 +34,8 @@ type Config struct {
 	LAN       string // where the LAN is; may be the same as WAN
 	LANNets   []netip.Prefix
 	Peers     []Peer
+	Links     []Link
+	Exits     []exit.Exit
 	Rules     policy.Rules // of the document; the host adds to them
 	Filter    Filter
 }
@@ -46,6 +49,7 @@ type Peer struct {
 	Site      []netip.Prefix // networks behind it
 	Internet  bool           // may reach what is beyond the LAN
 	LAN       bool           // may reach the LAN
+	Fallback  bool           // goes out by the cell while its exit is down
 }
 
 // From picks the server's Config out of the resolved document. Peers that are
@@ -87,7 +91,7 @@ func From(d *config.Document) Config {
 		}
 		peer := Peer{
 			Name: p.Name, PublicKey: p.PublicKey, Preshared: p.Preshared,
-			Internet: config.On(p.Internet), LAN: config.On(p.LAN), Site: p.Site,
+			Internet: config.On(p.Internet), LAN: config.On(p.LAN), Site: p.Site, Fallback: config.On(p.Fallback),
 		}
 		for _, a := range []netip.Addr{p.Address, p.Address6} {
 			if a.IsValid() {
@@ -99,6 +103,7 @@ func From(d *config.Document) Config {
 			c.Peers = append(c.Peers, Peer{Name: p.Name, PublicKey: p.Next.PublicKey, Preshared: p.Next.Preshared})
 		}
 	}
+	c.Links, c.Exits = linksOf(d), exit.From(d)
 	return c
 }
 
@@ -112,6 +117,9 @@ func (c Config) check() error {
 	}
 	if len(c.Addresses) == 0 {
 		return fmt.Errorf("wireguard.subnet: the VPN has no addresses")
+	}
+	if err := c.checkExits(); err != nil {
+		return err
 	}
 	if c.MTU < 1280 || c.MTU > 65000 {
 		return fmt.Errorf("wireguard.mtu: %d is not between 1280 and 65000", c.MTU)
@@ -150,7 +158,9 @@ func validInterface(name string) bool {
 
 // routes reports whether the kernel has to forward. It has to even for peers
 // without any right, or they would wait for answers instead of being refused.
-func (c Config) routes() bool { return len(c.Peers) > 0 || c.Rules.Router || len(c.Rules.Forwards) > 0 }
+func (c Config) routes() bool {
+	return len(c.Peers) > 0 || len(c.Links) > 0 || c.Rules.Router || len(c.Rules.Forwards) > 0
+}
 
 func (c Config) has6() bool {
 	return slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

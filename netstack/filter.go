@@ -164,7 +164,7 @@ func (s *Server) refilter() error {
 	}
 	s.policy.Store(p)
 	if t := s.tunnel.Load(); t != nil && t.stack != nil {
-		t.stack.obey(p)
+		t.stack.Obey(p)
 	}
 	return nil
 }

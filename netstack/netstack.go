@@ -26,6 +26,9 @@
 // Where the cell is a router, the table is there before the line and longer than
 // the tunnel: a tunnel that cannot be had leaves it in place.
 //
+// Linked cells are peers like devices, with their subnets behind them. Other ways
+// to the internet are a room of their own (package exit).
+//
 // Not done here: DHCP and RA, the line itself, traffic shaping. Of the host's own
 // traffic only TCP into the tunnel that belongs to no open connection is filtered.
 package netstack
@@ -43,6 +46,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/netstack/exit"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
 	"pic/netstack/wgdev"
@@ -61,19 +65,23 @@ type Server struct {
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	exits    *exit.Server
 
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
 	passing passing
 	routing routing
+	turns   map[string]turn         // of links, which of their endpoints is called
 	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
 // the secrets that the document names: keys, 32 bytes or their base64.
 func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
-	return &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log)}
+	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), turns: map[string]turn{}}
+	s.exits = exit.New(log, secrets, s.linkState)
+	return s
 }
 
 // Check reports why c could not be applied.
@@ -125,7 +133,15 @@ func (s *Server) move(c Config) error {
 	}
 	ground := s.possible(c)
 	filters := ground == TUN || c.Rules.Router
+	var exits []exit.Exit
+	if ground == TUN {
+		exits = c.Exits
+	}
+	s.passing.down = s.downOf(exits)
 	if filters {
+		if err := s.exits.Guard(exits); err != nil {
+			return err
+		}
 		if err := s.guard(c); err != nil {
 			return err
 		}
@@ -134,6 +150,12 @@ func (s *Server) move(c Config) error {
 		s.policy.Store(policy.New(c.rules(s.host.terrain(c), s.passing, time.Now())))
 	}
 	if err := s.tunnelTo(ground, c, want); err != nil {
+		return err
+	}
+	if err := s.toLinks(ground, c); err != nil {
+		return err
+	}
+	if err := s.exits.Open(exits); err != nil {
 		return err
 	}
 	if filters {
@@ -220,7 +242,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 	}
 	if old != nil {
 		if old.stack != nil {
-			old.stack.obey(s.policy.Load())
+			old.stack.Obey(s.policy.Load())
 		}
 		return old.set(c, want)
 	}
@@ -281,6 +303,11 @@ func (s *Server) Run(ctx context.Context) error {
 				s.trouble.clear(codePorts)
 			}
 			s.pastDue(t)
+			s.turn(t)
+			if s.exits.Look(t) {
+				s.again(ctx, "an exit came up or went down")
+			}
+			s.tellExits(t)
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}

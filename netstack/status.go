@@ -113,6 +113,7 @@ const (
 	codeForwarding  = "network/no-forwarding"
 	codePorts       = "wireguard/ports-taken"
 	codeDrift       = "network/not-in-force"
+	codeExits       = "network/exits-down"
 	codeUndo        = "network/undo-failed"
 )
 
@@ -201,6 +202,15 @@ func drifted(err error) service.Problem {
 		Code: codeDrift, Severity: service.Failure,
 		Title: "The network is not as the document says", Text: err.Error(),
 		Fix: "It is tried again by itself; the text says what stands in the way.",
+	}
+}
+
+func exitsDown(texts []string) service.Problem {
+	return service.Problem{
+		Code: codeExits, Severity: service.Warning,
+		Title: "An exit is down",
+		Text:  strings.Join(texts, " ") + " Devices that use it have no internet meanwhile, unless they may fall back.",
+		Fix:   "Look at the provider's account, or at the linked cell; `pic exit use DEVICE none` has a device go by the cell's own line.",
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"pic/netstack/userspace"
 	"pic/netstack/wgdev"
 
 	"github.com/vishvananda/netlink"
@@ -20,7 +21,7 @@ type tunnel struct {
 	addrs   []netip.Prefix
 	mtu     int
 	dev     *wgdev.Device
-	stack   *userNet // in UserSpace mode
+	stack   *userspace.Net // in UserSpace mode
 }
 
 // openTunnel makes the device, gives it its keys and peers, and only then lets
@@ -29,12 +30,12 @@ func (s *Server) openTunnel(ground Mode, c Config, want wgdev.Config) (_ *tunnel
 	t := &tunnel{mode: ground, backend: c.Backend, addrs: c.Addresses, mtu: c.MTU}
 	o := wgdev.Options{Log: s.log, Interface: c.Interface, Backend: s.backend(ground, c)}
 	if ground == UserSpace {
-		t.stack, err = newUserNet(s.log, c.Addresses, c.MTU)
+		t.stack, err = userspace.New(s.log, c.Addresses, c.MTU)
 		if err != nil {
 			return nil, fmt.Errorf("user-space network: %w", err)
 		}
-		t.stack.obey(s.policy.Load())
-		o.TUN, o.Batch = t.stack, userBatch
+		t.stack.Obey(s.policy.Load())
+		o.TUN, o.Batch = t.stack, userspace.Batch
 	}
 	if t.dev, err = wgdev.Open(o, want); err != nil {
 		return nil, err

@@ -40,5 +40,5 @@ func (s *Server) desire(c Config) (wgdev.Config, error) {
 		w.Allowed = append(w.Allowed, p.Site...)
 		d.Peers[pub] = w
 	}
-	return d, nil
+	return d, s.addLinks(c, &d)
 }

@@ -33,6 +33,7 @@ type poll struct {
 	out     map[*server]bool // it has said that it will not answer
 	looked  map[string]bool  // targets whose addresses have been looked for
 	missing int              // of those that there are none of
+	deep    bool             // there are some that could not be looked for, so far from the first question
 
 	results chan try
 	flying  int
@@ -117,6 +118,11 @@ var errBroken = errors.New("a server fails on a part of the name")
 func (p *poll) lost() error {
 	if p.j.budget.spent() {
 		return errWork
+	}
+	if p.deep {
+		why := *p.why
+		why.deep = true
+		return &why
 	}
 	if p.tries == 0 && p.ctx.Err() == nil && p.c.zone != "." {
 		return lost(p.j.r.orphans, p.c.zone, p.why)
@@ -227,6 +233,7 @@ func (p *poll) look() bool {
 			if errors.As(err, &f) && f.missing {
 				p.missing++
 			}
+			p.deep = p.deep || f != nil && f.deep
 			if p.tries == 0 {
 				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: f == nil || f.Unreached}
 			}

@@ -71,6 +71,7 @@ type Failure struct {
 	Unreached bool
 
 	missing bool // there is no such name
+	deep    bool // because of how far the question was that led to it, so it says nothing about others
 }
 
 func (f *Failure) Error() string { return f.Text }

@@ -58,6 +58,13 @@ func Budget(ctx context.Context) context.Context {
 	return context.WithValue(ctx, budgetKey{}, b)
 }
 
+// Spent reports whether a question with ctx may cost nothing any more. Without a
+// [Budget] it may.
+func Spent(ctx context.Context) bool {
+	b, ok := ctx.Value(budgetKey{}).(*budget)
+	return ok && b.spent()
+}
+
 // spend takes one message from the budget. It is false where nothing is left.
 func (b *budget) spend() bool { return b.left.Add(-1) >= 0 }
 

@@ -36,7 +36,7 @@ func (c *compiler) places() {
 		hidden = append(hidden, r.LAN...)
 	}
 	hidden = slices.DeleteFunc(hidden, func(p prefix) bool {
-		return p.Addr().Is6() && (!p.Addr().IsPrivate() || c.m.Delegated && !slices.Contains(r.VPN, p))
+		return p.Addr().Is6() && (!p.Addr().IsPrivate() || c.m.Delegated && slices.Contains(r.LAN, p))
 	})
 	c.networks("hidden", hidden)
 	var public, split []prefix

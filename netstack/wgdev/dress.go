@@ -53,7 +53,7 @@ func Dress(name string, mtu int, want []netip.Prefix) error {
 		if slices.ContainsFunc(have, func(h netlink.Addr) bool { return Prefix(h.IPNet) == a }) {
 			continue
 		}
-		na := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}}
+		na := &netlink.Addr{IPNet: IPNet(a)}
 		if a.Addr().Is6() {
 			na.Flags = unix.IFA_F_NODAD // nobody else is on the link
 		}
@@ -93,4 +93,9 @@ func Prefix(n *net.IPNet) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return netip.PrefixFrom(a, bits)
+}
+
+// IPNet is p as netlink wants it.
+func IPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

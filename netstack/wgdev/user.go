@@ -35,7 +35,7 @@ func openUser(o Options, c Config) (_ *user, err error) {
 		if size = o.Batch; size == 0 {
 			size = givenBatch
 		}
-		sends, takes = nil, nil // the stack has bounds of its own
+		card = &lent{card, sends, takes}
 	} else if card, err = openCard(o.Log, o.Interface, size, sends, takes); err != nil {
 		return nil, err
 	}
@@ -99,4 +99,22 @@ func libraryLog(log *slog.Logger) *wg.Logger {
 		return &wg.Logger{Verbosef: wg.DiscardLogf, Errorf: say}
 	}
 	return &wg.Logger{Verbosef: say, Errorf: say}
+}
+
+// A lent is a TUN that is no interface of ours, between the two windows.
+type lent struct {
+	tun.Device
+	sends, takes *window
+}
+
+func (l *lent) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	most := l.sends.room(len(bufs))
+	n, err := l.Device.Read(bufs[:most], sizes[:most], offset)
+	l.sends.enter(n)
+	return n, err
+}
+
+func (l *lent) Write(bufs [][]byte, offset int) (int, error) {
+	defer l.takes.leave(len(bufs))
+	return l.Device.Write(bufs, offset)
 }

@@ -126,6 +126,12 @@ export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every:
 export const useFiles = (path: string) =>
 	useRead(["files", path], "/api/files", { query: { path }, every: 60 })
 export const useRouting = () => useRead(["routing"], "/api/routing", { every: 30 })
+export const useFirewall = () => useRead(["firewall"], "/api/firewall", { every: 5 })
+export const useRouter = () => useRead(["router"], "/api/router", { every: 10 })
+export const useEdge = () => useRead(["edge"], "/api/edge", { every: 15 })
+export const useReach = () => useRead(["wireguard", "check"], "/api/wireguard/check")
+export const useTraffic = (hours: number) =>
+	useRead(["traffic", hours], "/api/traffic", { query: { hours }, every: 10 })
 export const useVault = () => useRead(["vault"], "/api/vault", { every: 60 })
 export const useCells = () => useRead(["cells"], "/api/cells", { every: 60 })
 export const useTokens = () => useRead(["tokens"], "/api/tokens")

@@ -686,6 +686,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/exits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other ways to the internet, and who uses them */
+        get: operations["exits-get"];
+        put?: never;
+        /** Import the .conf of a WireGuard provider as an exit, or make a linked cell one */
+        post: operations["exits-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exits/{exit}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove an exit that no device and no group uses */
+        delete: operations["exits-exit-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/explain": {
         parameters: {
             query?: never;
@@ -803,6 +838,24 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/network/dynamic/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or change a public name that follows the cell's address */
+        put: operations["network-dynamic-name-put"];
+        post?: never;
+        /** Remove a public name that follows the cell's address */
+        delete: operations["network-dynamic-name-delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2412,6 +2465,54 @@ export interface components {
             time: string;
             unit?: string;
         };
+        Exit: {
+            /**
+             * Format: ip
+             * @description Public address of its other end, as far as known; what the internet sees may be another
+             */
+            address?: string;
+            /** @description The cell's, within the tunnel */
+            addresses: string[];
+            disabled: boolean;
+            /** @description Asked about names for the devices that use it */
+            dns: string[];
+            /** @description As the provider gave it */
+            endpoint?: string;
+            /**
+             * Format: date-time
+             * @description The last
+             */
+            handshake?: string;
+            interface?: string;
+            /** @description It carries IPv4 */
+            ipv4: boolean;
+            /** @description It carries IPv6; if not, devices that use it have none */
+            ipv6: boolean;
+            /** @description The linked cell that it is; absent: a WireGuard provider */
+            link?: string;
+            name: string;
+            /** @description Devices whose internet goes this way */
+            peers: string[];
+            /**
+             * Format: int64
+             * @description Bytes since the start; of a linked cell, all traffic with it
+             */
+            received: number;
+            /** Format: int64 */
+            sent: number;
+            /**
+             * Format: date-time
+             * @description Up or down since then
+             */
+            since?: string;
+            /**
+             * @description Off: disabled, or there is no VPN
+             * @enum {string}
+             */
+            state: "up" | "down" | "off";
+            /** @description Why it cannot be had at all */
+            trouble?: string;
+        };
         ExplainStep: {
             /** @description It stands in nobody's way */
             ok: boolean;
@@ -2747,6 +2848,35 @@ export interface components {
             name: string;
             /** @description In base64, where the other side has one already */
             secret?: string;
+        };
+        NewDynamicName: {
+            disabled?: boolean;
+            /** @description 4 and 6; default: both */
+            families?: string[];
+            /** @description Or the TSIG key in base64. It goes into the vault and is never shown again; left out, that of before stays */
+            password?: string;
+            /**
+             * @description Default: dyndns2
+             * @enum {string}
+             */
+            protocol?: "dyndns2" | "rfc2136";
+            /**
+             * @description The https URL of dyndns2, or host:port of the name server
+             * @example https://dyn.example/nic/update
+             */
+            server: string;
+            /** @description Of dyndns2; with rfc2136 the name of the TSIG key */
+            user?: string;
+            /** @description Of rfc2136; default: the name's parent */
+            zone?: string;
+        };
+        NewExit: {
+            /** @description The provider's .conf. Its keys go into the vault */
+            conf?: string;
+            /** @description A linked cell that lets this one out */
+            link?: string;
+            /** @description One DNS label */
+            name: string;
         };
         NewGroup: {
             /** @description Linked cells, by name; all or none; default: all */
@@ -5063,6 +5193,113 @@ export interface operations {
             };
         };
     };
+    "exits-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exit"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "exits-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewExit"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "exits-exit-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                exit: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "explain-get": {
         parameters: {
             query: {
@@ -5415,6 +5652,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Line"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDynamicName"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -15,6 +15,7 @@ import { Copy, None, Time } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { isLoopback, peerState } from "../../parts/peer"
+import { Reach } from "../../parts/reach"
 import { Rotate } from "./rotate"
 
 export default function WireGuardPage() {
@@ -35,6 +36,7 @@ export default function WireGuardPage() {
 							<State w={w} />
 							<Edit w={w} />
 						</div>
+						{w.enabled && <Reach />}
 						<Peers list={w.peers ?? []} />
 					</>
 				)}
