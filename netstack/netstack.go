@@ -23,11 +23,14 @@
 // or changed kernel setting behind. After kill -9 the table stays, harmlessly,
 // until the next start replaces it.
 //
+// Where the cell is a router, the table is there before the line and longer than
+// the tunnel: a tunnel that cannot be had leaves it in place.
+//
 // Linked cells are peers like devices, with their subnets behind them. Other ways
 // to the internet are a room of their own (package exit).
 //
-// Not done here: DHCP and RA, traffic shaping. The host's own traffic is never
-// filtered.
+// Not done here: DHCP and RA, the line itself, traffic shaping. Of the host's own
+// traffic only TCP into the tunnel that belongs to no open connection is filtered.
 package netstack
 
 import (
@@ -36,6 +39,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,6 +110,11 @@ func (s *Server) change(ctx context.Context, c Config) error {
 		s.conf = c
 		s.trouble.clear(codeDrift, codeUndo)
 		return nil
+	}
+	if c.Rules.Router && s.filters && s.conf.Mode == Off && !s.conf.Rules.Router {
+		// Nothing was in force, as at a start. The line of a router does not wait for
+		// its tunnel, so the filter stays until this is tried again or taken back.
+		return err
 	}
 	if back := s.move(s.conf); back != nil {
 		s.log.Error("former network not restored", "err", back)
@@ -196,7 +206,9 @@ func (s *Server) guard(c Config) error {
 	} else {
 		s.trouble.clear(codeForeignDrop)
 	}
-	if !c.routes() {
+	// What a router sets, it writes down first, so that it is put back after a kill.
+	if !c.routes() || c.Rules.Router {
+		s.trouble.clear(codeForwarding)
 		return s.routing.restore()
 	}
 	// Peers reach the cell without it, and in a container the settings are
@@ -299,7 +311,9 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
 			}
-			s.compare(t)
+			if s.compare(t); s.compared == t && s.stopped() {
+				s.again(ctx, "the kernel forwards no more")
+			}
 			if s.broken() != nil {
 				s.again(ctx, "the tunnel has broken")
 				broken = s.broken()
@@ -311,7 +325,15 @@ func (s *Server) Run(ctx context.Context) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.move(Config{})
+	var err error
+	if broken != nil && s.conf.Rules.Router {
+		// The line is still up, and a filter that is gone lets everything in.
+		if t := s.tunnel.Load(); t != nil {
+			s.closeTunnel(t)
+		}
+	} else {
+		err = s.move(Config{})
+	}
 	s.conf, s.passing = Config{}, passing{}
 	s.trouble.clear()
 	return errors.Join(broken, err)
@@ -349,6 +371,18 @@ func (s *Server) compare(now time.Time) {
 		return
 	}
 	s.trouble.set(touched(changed))
+}
+
+// stopped reports whether another program, or a router that is none any more, has
+// taken the kernel's leave to forward.
+func (s *Server) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.filters || !s.conf.routes() || s.conf.Rules.Router {
+		return false
+	}
+	b, err := os.ReadFile(sysNet + "ipv4/ip_forward")
+	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 
 func (s *Server) broken() error {

@@ -127,6 +127,10 @@ func (c *compiler) forwarding() {
 	for _, e := range c.m.Exits {
 		ch.add(when(in(tun), flag{value: e.Mark()}, out(e.Interface).other()).then(reject).called("past the exit " + e.Name))
 	}
+	ch.add(stray(in(tun)), stray(out(tun)))
+	if c.m.Rules.Router {
+		ch.add(stray(out(c.m.WAN)))
+	}
 	ch.add(when(in(tun)).then(jump("from_vpn")), when(out(tun)).then(jump("to_vpn")))
 	for _, e := range c.m.Exits {
 		if e.Interface != tun {
@@ -136,10 +140,18 @@ func (c *compiler) forwarding() {
 	if c.m.Rules.Router {
 		ch.add(when(in(c.m.WAN)).then(jump("from_wan")))
 	}
+	c.chain("output", output).add(stray(out(tun)))
 	ch = c.chain("clamp", clamp)
 	for _, name := range c.narrow() {
 		ch.add(when(out(name), syn{answers: true}).then(fit{}))
 	}
+}
+
+// stray ends what goes on without having been opened. The kernel takes any packet
+// of TCP for the beginning of a connection, and by an answer one would come back
+// that was ended because it lost its right.
+func stray(by card) rule {
+	return when(by, opening, syn{not: true}).then(reset).called("not open any more")
 }
 
 // narrow are the interfaces that may take less than others.

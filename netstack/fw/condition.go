@@ -236,14 +236,17 @@ func (p protocol) exprs() []expr.Any {
 }
 
 // syn is the condition that the packet asks for a TCP connection, or, with
-// answers, that it also may grant one.
-type syn struct{ answers bool }
+// answers, that it also may grant one; with not, that it does neither.
+type syn struct{ answers, not bool }
 
 const tcpFIN, tcpSYN, tcpRST, tcpACK = 1, 2, 4, 16
 
 func (s syn) String() string {
-	if s.answers {
+	switch {
+	case s.answers:
 		return "tcp flags syn / syn,rst"
+	case s.not:
+		return "tcp flags != syn / fin,syn,rst,ack"
 	}
 	return "tcp flags syn / fin,syn,rst,ack"
 }
@@ -253,11 +256,15 @@ func (s syn) exprs() []expr.Any {
 	if s.answers {
 		mask = tcpSYN | tcpRST
 	}
+	last := equal(tcpSYN)
+	if s.not {
+		last.Op = expr.CmpOpNeq
+	}
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal(policy.TCP),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{mask}, Xor: []byte{0}},
-		equal(tcpSYN),
+		last,
 	}
 }
 

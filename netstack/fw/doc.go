@@ -8,5 +8,6 @@
 //
 // The rules say what package policy decides, and a test holds the two together.
 // Tables of others are read to find what drops our packets, and never written.
-// Nothing is filtered here that the host sends itself.
+// What the host sends itself is not filtered, but for TCP into the tunnel that
+// belongs to no open connection.
 package fw
