@@ -170,7 +170,7 @@ func TestBINDTakesUpdates(t *testing.T) {
 	port := nettest.FreePort(t)
 	files := map[string]string{
 		"zone": "$TTL 60\n@ SOA ns hostmaster 1 60 60 60 60\n@ NS ns\nns A 127.0.0.1\noak A 192.0.2.1\n",
-		"conf": fmt.Sprintf(`options { directory %q; listen-on port %d { 127.0.0.1; }; listen-on-v6 { none; }; automatic-interface-scan no; pid-file "pid"; recursion no; session-keyfile "session"; };
+		"conf": fmt.Sprintf(`options { directory %q; listen-on port %d { 127.0.0.1; }; listen-on-v6 { none; }; pid-file "pid"; recursion no; session-keyfile "session"; };
 controls { };
 key "oak-key" { algorithm hmac-sha256; secret %q; };
 zone "dyn.example" { type primary; file "zone"; update-policy { grant oak-key name oak.dyn.example A AAAA; }; };
@@ -183,8 +183,8 @@ zone "dyn.example" { type primary; file "zone"; update-policy { grant oak-key na
 	}
 	server := fmt.Sprintf("127.0.0.1:%d", port)
 	lab := nettest.New(t)
-	p := lab.Self().Start(t, named, "-g", "-c", filepath.Join(dir, "conf"))
-	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(p.Output(), "running") })
+	p := lab.Self().Start(t, named, "-g", "-n", "1", "-c", filepath.Join(dir, "conf"))
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(p.Output(), "all zones loaded") })
 	n := Name{Name: "oak.dyn.example", Server: server, User: "oak-key", Password: secret, Four: true, Six: true}
 	for _, a := range []Addresses{{home4, home6}, {Four: netip.MustParseAddr("9.9.0.8")}} {
 		if err := updateZone(t.Context(), n, a); err != nil {
