@@ -140,10 +140,37 @@ func (c *compiler) forwarding() {
 	if c.m.Rules.Router {
 		ch.add(when(in(c.m.WAN)).then(jump("from_wan")))
 	}
-	c.chain("output", output).add(stray(out(tun)))
+	c.late()
 	ch = c.chain("clamp", clamp)
 	for _, name := range c.narrow() {
 		ch.add(when(out(name), syn{answers: true}).then(fit{}))
+	}
+}
+
+// late is what the cell sends into the tunnel without having been asked. A datagram
+// of a service would open the connection anew whose right was taken away, and make
+// what the peer sends an answer: as [stray], for UDP.
+func (c *compiler) late() {
+	links := len(c.m.Rules.Links) > 0
+	ch := c.chain("late", jumped)
+	for _, v := range families {
+		ch.add(when(to(v, "all_services")).then(accept), when(lookup{v.six, []part{dst, l4, source}, v.set("services")}).then(accept))
+		if links {
+			ch.add(when(to(v, "link_all_services")).then(accept), when(lookup{v.six, []part{dst, l4, source}, v.set("link_services")}).then(accept))
+		}
+	}
+	ch.add(when().then(drop).called("not open any more"))
+	tun := out(c.m.Interface)
+	ch = c.chain("output", output)
+	ch.add(stray(tun))
+	seen := map[uint16]bool{}
+	for _, o := range c.m.Rules.Services {
+		for _, p := range o.Ports {
+			if p.Proto == policy.UDP && !seen[p.Number] {
+				seen[p.Number] = true
+				ch.add(when(tun, opening, sport(p.Number)).then(jump("late")))
+			}
+		}
 	}
 }
 

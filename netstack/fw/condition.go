@@ -94,6 +94,7 @@ const (
 	dst
 	l4
 	dport
+	source // port
 )
 
 // A lookup is the condition that a set has the packet's parts.
@@ -115,7 +116,7 @@ func words(six bool, parts []part) string {
 	}
 	var w []string
 	for _, p := range parts {
-		w = append(w, [...]string{ip + " saddr", ip + " daddr", "meta l4proto", "th dport"}[p])
+		w = append(w, [...]string{ip + " saddr", ip + " daddr", "meta l4proto", "th dport", "th sport"}[p])
 	}
 	return strings.Join(w, concat)
 }
@@ -146,6 +147,8 @@ func load(six bool, parts []part) []expr.Any {
 			out = append(out, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg})
 		case dport:
 			out = append(out, &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+		case source:
+			out = append(out, &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2})
 		}
 		used += n / 4
 		reg = unix.NFT_REG32_00 + used
