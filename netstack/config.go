@@ -23,6 +23,7 @@ const (
 // Config is what the server needs to know. [From] derives it.
 type Config struct {
 	Mode      Mode
+	Own       bool          // nothing is filtered, and a table of an earlier run is to go
 	Key       config.Secret // the cell's private key; without it nothing is served
 	PublicKey string        // of Key, in base64; empty: not known
 	Port      uint16        // UDP
@@ -58,7 +59,7 @@ func From(d *config.Document) Config {
 	w := &d.WireGuard
 	if !config.On(w.Enabled) {
 		if !config.On(d.Network.Router) {
-			return Config{}
+			return Config{Own: d.Cell.Mode == config.Appliance}
 		}
 		c := Config{Interface: w.Interface, WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name, Rules: rulesOf(d), Filter: filterOf(d)}
 		c.Rules.Peers, c.Rules.Links = nil, nil // nobody reaches them

@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -66,5 +67,20 @@ for i in range(400):
 	}
 	if strings.Contains(talk.Output(), "late") {
 		t.Error("the device heard the service after its right was gone")
+	}
+}
+
+// A cell that was killed leaves its table; the next run takes it away, even if it
+// filters nothing itself.
+func TestTableOfAKilledRunGoes(t *testing.T) {
+	w := newTown(t)
+	w.self.Run(t, "nft", "add table inet pic; add chain inet pic input { type filter hook input priority 0; policy accept; }; add table inet other")
+	t.Cleanup(func() { w.self.Try("nft", "delete", "table", "inet", "other") })
+	off := false
+	w.doc.WireGuard.Enabled = &off
+	s := New(slog.New(slog.DiscardHandler), w.secret)
+	apply(t, s, w.config())
+	if out := w.self.Run(t, "nft", "list", "tables"); strings.Contains(out, "pic") || !strings.Contains(out, "other") {
+		t.Errorf("tables:\n%s", out)
 	}
 }

@@ -45,6 +45,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pic/core/config"
 	"pic/netstack/exit"
 	"pic/netstack/fw"
@@ -65,6 +67,7 @@ type Server struct {
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	swept    bool // what an earlier run may have left
 	exits    *exit.Server
 
 	mu      sync.Mutex
@@ -165,7 +168,24 @@ func (s *Server) move(c Config) error {
 	if ground == Off {
 		s.policy.Store(nil)
 	}
-	return errors.Join(s.firewall.Remove(), s.routing.restore())
+	return errors.Join(s.firewall.Remove(), s.sweep(c), s.routing.restore())
+}
+
+// sweep removes, once, the table that a run before this one left when it was
+// killed, and that this one would replace if it filtered anything.
+func (s *Server) sweep(c Config) error {
+	if !c.Own || s.swept {
+		return nil
+	}
+	there, err := fw.Cleanup()
+	if errors.Is(err, unix.EPERM) {
+		err = nil // who may not look could not have made it
+	}
+	s.swept = err == nil
+	if there {
+		s.log.Info("the table of an earlier run was removed")
+	}
+	return err
 }
 
 // possible is the ground that c asks for, or Off, and a problem, where it cannot
