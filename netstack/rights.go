@@ -199,7 +199,7 @@ func (c Config) model(g terrain, p passing, now time.Time) fw.Model {
 	}
 	m.Rules.Blocked = nil // Bans has them, with their end
 	if m.LAN == m.WAN {
-		m.LAN = ""
+		m.LAN, m.OneCard = "", m.LAN != ""
 	}
 	return m
 }

@@ -97,6 +97,8 @@ func (c *compiler) forwarding() {
 	if c.t.set("remote4") != nil {
 		side := []condition{in(c.m.LAN)}
 		switch {
+		case c.m.OneCard:
+			side = []condition{in(c.m.WAN)}
 		case c.m.LAN == "" && c.m.WAN == "":
 			side = nil
 		case c.m.LAN == "":

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pic/netstack/policy"
@@ -99,6 +100,17 @@ func models() map[string]Model {
 	wan.WAN = "wan0"
 	bare.Rules.LAN, bare.Rules.Peers = policy.Private, nil
 	return map[string]Model{"one-arm": small(), "two-cards": wan, "bare": bare, "full": full()}
+}
+
+// On a server with one card the LAN comes in by the WAN's, and reaches what is
+// behind links and peers all the same.
+func TestTheLANOfOneCardReachesLinks(t *testing.T) {
+	m := full()
+	m.Rules.Router, m.LAN, m.WAN, m.OneCard = false, "", "eth0", true
+	want := `iifname "eth0" ip saddr @lan_nets4 ip daddr @remote4 counter packets 0 bytes 0 accept`
+	if text := Compile(m).String(); !strings.Contains(text, want) {
+		t.Errorf("no rule %s in\n%s", want, text)
+	}
 }
 
 // golden compares with a file of testdata; GOLDEN=1 writes it.
