@@ -5,7 +5,6 @@ SHELL := /bin/sh
 export CGO_ENABLED := 0
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS := -s -w -X main.version=$(VERSION)
 DATA    ?= ./data
 PIC     := bin/pic --data $(DATA)
 
@@ -18,7 +17,7 @@ ui: ## build the web UI into ui/dist
 	scripts/ui.sh build
 
 build: ## build bin/pic, static
-	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/pic ./cmd/pic
+	scripts/build.sh bin/pic $(VERSION)
 
 run: all ## start a trial cell on ./data, without root
 	bin/pic serve --trial --data $(DATA)

@@ -32,7 +32,10 @@ import (
 	"pic/mailsrv"
 	"pic/netstack"
 	"pic/netstack/edge"
+	"pic/netstack/exit"
+	"pic/netstack/fw"
 	"pic/netstack/peerbook"
+	"pic/netstack/policy"
 	"pic/netstack/router"
 	"pic/netstack/traffic"
 	"pic/ntpsrv"
@@ -136,6 +139,33 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+func (someNetwork) Exits() []exit.Status         { return nil }
+
+// The rules are of a table that nobody has loaded.
+func (someNetwork) FirewallRules() ([]fw.Rule, error) {
+	return []fw.Rule{{Chain: "forwards4", Handle: 7, Text: "tcp dport 22 dnat ip to 192.168.1.5:22", Note: "forward ssh", Count: fw.Count{Packets: 3, Bytes: 180}}}, nil
+}
+
+func (someNetwork) Bans() []netstack.Ban {
+	return []netstack.Ban{{Net: netip.MustParsePrefix("203.0.113.7/32"), Reason: "logins"}}
+}
+
+func (someNetwork) Mappings() []fw.Mapping {
+	return []fw.Mapping{{Proto: policy.UDP, Port: 6881, To: netip.MustParseAddrPort("192.168.1.9:6881"), Until: time.Now().Add(time.Hour)}}
+}
+
+func (someNetwork) ForeignDrops() []fw.Drop {
+	return []fw.Drop{{Chain: "ip filter FORWARD", What: "what devices send", Fix: "iptables -I FORWARD -i pic0 -j ACCEPT"}}
+}
+
+// Policy knows a laptop that may not reach the LAN.
+func (someNetwork) Policy() *policy.Policy {
+	return policy.New(policy.Rules{
+		Cell: []netip.Addr{netip.MustParseAddr("10.64.3.1")}, VPN: []netip.Prefix{netip.MustParsePrefix("10.64.3.0/29")},
+		LAN:   []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
+		Peers: []policy.Peer{{Name: "laptop", Addrs: []netip.Addr{netip.MustParseAddr("10.64.3.2")}, Internet: true, Services: []string{"all"}}},
+	})
+}
 
 type someCA struct{}
 

@@ -11,17 +11,24 @@ import (
 	"pic/api/wire"
 	"pic/core/config"
 	"pic/netstack"
+	"pic/netstack/exit"
 	"pic/netstack/handout"
+	"pic/netstack/policy"
 )
 
 // VPN is the tunnel to the household's devices.
 type VPN interface {
+	Firewall
 	// Peers returns the state of the peers that may use the tunnel.
 	Peers() []netstack.PeerStatus
 	// Addresses are the host's own, without loopback and link-local ones.
 	Addresses() []netip.Addr
 	// NAT says in words what is translated on the way out.
 	NAT() []string
+	// Exits are the other ways to the internet that are on.
+	Exits() []exit.Status
+	// Policy is who may reach whom, as it is in force; nil while nothing is.
+	Policy() *policy.Policy
 }
 
 // userPeers is how many devices somebody who is no administrator may add.
@@ -52,6 +59,7 @@ func (a *API) peerRoutes() {
 	route(a, Admins, "POST /api/groups", "Add a group", a.addGroup)
 	route(a, Admins, "PUT /api/groups/{group}", "Change a group; what is left out stays", a.editGroup)
 	route(a, Admins, "DELETE /api/groups/{group}", "Remove a group; devices that were in it keep what they have themselves", a.removeGroup)
+	route(a, Viewers, "GET /api/explain", "What becomes of a connection from one to another, and why", a.explain)
 	route(a, Viewers, "GET /api/wireguard", "The tunnel and its peers", a.wireguard)
 	route(a, Admins, "POST /api/wireguard/rotate", "Give the cell a new key; every device needs its file anew", a.rotateCell)
 }

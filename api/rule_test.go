@@ -167,6 +167,8 @@ func TestAnswersFitTheirSchemas(t *testing.T) {
 			path += "?path=users"
 		case "/api/config/diff":
 			path += "?from=1"
+		case "/api/explain":
+			path += "?from=laptop&to=cell"
 		case "/api/dns/lookup":
 			path += "?name=home"
 		}

@@ -39,13 +39,14 @@ import (
 
 // contests are those of a whole run, in the order of the page.
 func contests() []contest {
-	return []contest{start(), names(), namesOnOne(), million(), keytrap(), secrets(), clock(), web(), tunnel(), calendar(), mail()}
+	return []contest{start(), names(), namesOnOne(), million(), keytrap(), secrets(), clock(), web(), tunnel(), rootless(), calendar(), mail()}
 }
 
 func main() {
 	o := options{}
 	flag.StringVar(&o.pic, "pic", "bin/pic", "the cell's program")
 	flag.StringVar(&o.wireguard, "wireguard", "", "an upstream wireguard-go, another peer of the tunnel")
+	flag.StringVar(&o.rootless, "rootless", "", "bench/rootless, which the contest of that name needs")
 	flag.StringVar(&o.coreDNS, "coredns", "", "CoreDNS, another peer of the name server")
 	flag.StringVar(&o.out, "out", "", "write the page here, not to standard output")
 	flag.StringVar(&o.only, "only", "", "run only these contests, by name and with commas between")
@@ -69,6 +70,7 @@ func main() {
 
 type options struct {
 	pic, wireguard, coreDNS string
+	rootless                string
 	out, only               string
 	rounds                  int
 	turn, limit             time.Duration
@@ -82,7 +84,7 @@ func run(ctx context.Context, o options) error {
 	if err := furnish(); err != nil {
 		return err
 	}
-	for _, p := range []*string{&o.pic, &o.wireguard, &o.coreDNS} {
+	for _, p := range []*string{&o.pic, &o.wireguard, &o.coreDNS, &o.rootless} {
 		if *p == "" {
 			continue
 		}
@@ -150,7 +152,7 @@ func hold(ctx context.Context, c contest, o options) (text string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	l := &lab{dir: dir, pic: o.pic, wireguardGo: o.wireguard, coreDNS: o.coreDNS, rounds: o.rounds, turn: o.turn}
+	l := &lab{dir: dir, pic: o.pic, wireguardGo: o.wireguard, coreDNS: o.coreDNS, rootless: o.rootless, rounds: o.rounds, turn: o.turn}
 	defer l.close()
 	return c.run(ctx, l)
 }

@@ -147,7 +147,9 @@ type house struct {
 
 // build makes every part and ties it to the document. The order of units is the
 // order in which they follow a change, and the reverse of that in which they
-// stop: first the network, then names and certificates, then who needs them.
+// stop: first the network, then names and certificates, then who needs them. The
+// packet filter, which wireguard has, is there before the router brings the line
+// up, and goes after it.
 func (c *Cell) build() (*house, error) {
 	store, err := config.Open(c.dir.path, c.Env, c.unit("config"))
 	if err != nil {
@@ -178,8 +180,8 @@ func (c *Cell) build() (*house, error) {
 		service.Bind("storage", storage{store, c.db}, func(*config.Document) (none struct{}) { return none }),
 		service.Bind("people", c.people, users.From),
 		service.Bind("names", hook[zone](c.setZone), zoneOf),
-		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("wireguard", c.net, netstack.From, off(func(d *config.Document) *bool { return d.WireGuard.Enabled })),
+		service.Bind("router", c.router, router.From, off(func(d *config.Document) *bool { return d.Network.Router })),
 		service.Bind("traffic", bytes, traffic.From, service.OffWhen(func(d *config.Document) bool { return !traffic.From(d).On })),
 		service.Bind("peers", book, peerbook.From),
 		service.Bind("edge", around, edge.From),

@@ -12,6 +12,6 @@ func (c *Cell) dnsOptions(cert func(*tls.ClientHelloInfo) (*tls.Certificate, err
 	return dnssrv.Options{
 		Log: c.unit("dns"), Pool: c.pool, Names: c.names.Snapshot, Dir: c.dir.at("dns"),
 		Secret: c.vault.Get, Seal: c.vault.Seal, Unseal: c.vault.Unseal,
-		Certificate: cert, MAC: near.mac, Dial: c.net.Dial, Memory: memory.Limit() / 24,
+		Certificate: cert, MAC: near.mac, Dial: c.net.Dial, DialExit: c.net.DialExit, ExitUp: c.net.ExitUp, Memory: memory.Limit() / 24,
 	}
 }

@@ -100,6 +100,17 @@ func (c *Cell) line() ra.Line {
 // counters are where the accounting of traffic gets its numbers.
 func (c *Cell) counters() traffic.Sources {
 	return traffic.Sources{
+		Devices: func() (map[netip.Addr]traffic.Bytes, error) {
+			all, err := c.net.Traffic()
+			vpn := c.store.Resolved().WireGuard
+			out := map[netip.Addr]traffic.Bytes{}
+			for a, b := range all {
+				if !vpn.Subnet.Contains(a) && !vpn.Subnet6.Contains(a) { // peers are counted by their keys
+					out[a] = traffic.Bytes{Sent: b.Sent, Received: b.Received}
+				}
+			}
+			return out, err
+		},
 		Peers: func() map[string]traffic.Bytes {
 			out := map[string]traffic.Bytes{}
 			for _, p := range c.net.Peers() {

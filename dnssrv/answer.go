@@ -145,6 +145,8 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 	m := moment{
 		table: t, who: t.conf.asker(c.from, c.to), snap: t.snap, do: q.edns && q.do, whole: c.proto != overUDP,
 	}
+	m.who.exit = t.exitOf(c.from)
+	beyond := s.asks(m.who.exit)
 	view := s.filter.Current().View(c.from, c.id)
 	r, last, ok := m.course(view, q)
 	if ok {
@@ -159,7 +161,7 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 		return r, nil
 	}
 	next := question{name: last, typ: q.typ, do: q.edns && q.do, cd: q.flags&flagCD != 0}
-	if got, ok := s.beyond.cached(next); ok {
+	if got, ok := beyond.cached(next); ok {
 		got.via = viaCache
 		return m.uncloaked(view, q, next, got, r), nil
 	}
@@ -171,7 +173,7 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 		return reply{rcode: dns.RcodeRefused, fleeting: true, ede: &ede{dns.ExtendedErrorCodeNotAuthoritative, ""}}, nil
 	}
 	return r, func(run context.Context) reply {
-		got := s.beyond.resolve(run, next)
+		got := beyond.resolve(run, next)
 		got.via = viaUpstream
 		return m.uncloaked(view, q, next, got, r)
 	}

@@ -15,6 +15,7 @@ const cellTTL = 60
 type asker struct {
 	four, six netip.Addr // the cell's addresses as this client can reach them
 	vpn       bool
+	exit      string // by which their questions leave; see [table.exitOf]
 }
 
 // asker finds out how who asks from a client at from, having reached the cell

@@ -49,6 +49,7 @@ type answer struct {
 	failed  bool          // there was no answer, and this is why
 	bogus   bool          // there was one that must not be believed
 	unasked bool          // because nobody was reached
+	alone   bool          // it is about who asked first and nobody else; see alone
 	secure  bool          // checked by its signatures
 	from    string        // who said it
 	aliases []name        // where CNAMEs lead

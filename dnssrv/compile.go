@@ -50,6 +50,7 @@ func (v version) compile(c Config) (*table, error) {
 		b.build()
 	}
 	b.upstreams(c)
+	b.ways(c)
 	b.peers = c.peerings()
 	b.trusted(c)
 	if len(b.errs) > 0 {

@@ -102,6 +102,7 @@ type Config struct {
 	Tunnel    []netip.Addr   // the cell's addresses in its VPN
 	Loopback6 bool           // services answer on ::1 too
 	Links     []Linked
+	Outlets   []Outlet
 
 	DNS    config.DNS // what the document says of all the rest, defaults filled in
 	People People     // who the clients of DNS.Filter are
@@ -185,6 +186,7 @@ func From(d *config.Document) Config {
 			}
 		}
 	}
+	c.Outlets = outletsOf(d)
 	for _, l := range d.Links {
 		c.Links = append(c.Links, Linked{l.Domain, l.Subnets, l.DNS})
 	}

@@ -8,6 +8,9 @@ import (
 	"fmt"
 
 	"github.com/miekg/dns"
+
+	"pic/dnssrv/iterate"
+	"pic/dnssrv/validate"
 )
 
 // A verdict is what whoever checks answers says of one.
@@ -31,9 +34,12 @@ func (f *forwarder) fetch(ctx context.Context, name string, typ uint16) (*dns.Ms
 	q := question{name: n, typ: typ, do: true, cd: true}
 	r, ok := f.cached(q)
 	if !ok {
-		r = f.resolve(ctx, q)
+		r = f.resolve(within(ctx), q)
 	}
 	if r.rcode != dns.RcodeSuccess && r.rcode != dns.RcodeNameError {
+		if iterate.Spent(ctx) {
+			return nil, fmt.Errorf("asking for %s %s: %w", name, typeName(typ), validate.ErrSpent)
+		}
 		if r.ede != nil && r.ede.text != "" {
 			return nil, fmt.Errorf("asking for %s %s: %s", name, typeName(typ), r.ede.text)
 		}
@@ -81,4 +87,18 @@ func question2wire(q question, edns bool) []byte {
 		opt[7] = 0x80
 	}
 	return append(b, opt[:]...)
+}
+
+// signedKeys reports whether m has DNSKEY records and signatures over them.
+func signedKeys(m *dns.Msg) bool {
+	keys, sigs := false, false
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.DNSKEY:
+			keys = true
+		case *dns.RRSIG:
+			sigs = sigs || rr.TypeCovered == dns.TypeDNSKEY
+		}
+	}
+	return keys && sigs
 }

@@ -2,6 +2,7 @@ package dnssrv
 
 import (
 	"context"
+	"errors"
 	"net"
 	"reflect"
 	"slices"
@@ -239,9 +240,12 @@ func (f *forwarder) renew(q question) {
 	}
 	fl := &flight{done: make(chan struct{})}
 	f.flights[q] = fl
-	run := f.running
+	run, limit := f.running, patience
+	if f.routing.Load().group(q).iter != nil {
+		limit = endurance
+	}
 	f.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(run, endurance)
+		ctx, cancel := context.WithTimeout(run, limit)
 		defer cancel()
 		f.fly(iterate.Budget(ctx), q, fl)
 	})
@@ -304,6 +308,9 @@ func (f *forwarder) through(ctx context.Context, q question) (*answer, time.Dura
 	f.mu.Unlock()
 	select {
 	case <-fl.done:
+		if fl.answer.alone && ctx.Err() == nil && !iterate.Spent(ctx) {
+			return f.through(ctx, q)
+		}
 		return fl.answer, 0
 	case <-ctx.Done():
 		if a := f.cache.old(q, time.Now()); a != nil {
@@ -335,13 +342,32 @@ func (f *forwarder) fly(ctx context.Context, q question, fl *flight) {
 	}
 	a := f.obtain(ctx, r, g, q)
 	now := time.Now()
-	f.cache.put(q, a, now, epoch)
+	if a.failed && alone(ctx) {
+		b := *a
+		b.alone = true
+		a = &b
+	} else {
+		f.cache.put(q, a, now, epoch)
+	}
 	if a.failed {
 		if old := f.cache.old(q, now); old != nil {
 			a = old
 		}
 	}
 	fl.answer = a
+}
+
+type withinKey struct{}
+
+// within is ctx for a question that another one leads to.
+func within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
+
+// alone reports whether a failure of a question with ctx is about who asked it:
+// he went away, or another question that led to this one took the time or the
+// messages that it would have needed. Such failures are not kept, or whoever can
+// have the cell ask for his names could have it fail on those of others.
+func alone(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.Canceled) || ctx.Value(withinKey{}) != nil && (ctx.Err() != nil || iterate.Spent(ctx))
 }
 
 func failed(why *ede) *answer {

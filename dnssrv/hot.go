@@ -153,7 +153,7 @@ func (s *Server) sought(g *sighting, b []byte, c client, h *hot, now time.Time) 
 			return nil
 		}
 		if now.After(w.wake) && w.woken.CompareAndSwap(false, true) {
-			s.wake(g.asked())
+			s.wake(g.who.exit, g.asked())
 		}
 	}
 	copy(out, b[:2])
@@ -195,8 +195,8 @@ func (s *Server) told(g *sighting, w *warm, c client, now time.Time) {
 
 // wake has the resolver find out anew what somebody asks for and will soon be
 // over, where it can do that.
-func (s *Server) wake(q question) {
-	if b, ok := s.beyond.(interface{ prefetch(question) }); ok {
+func (s *Server) wake(exit string, q question) {
+	if b, ok := s.asks(exit).(interface{ prefetch(question) }); ok {
 		b.prefetch(q)
 	}
 }

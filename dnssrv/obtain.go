@@ -100,7 +100,7 @@ func (f *forwarder) onward(ctx context.Context, q question, a *answer) *answer {
 		return failed(edeInvalid)
 	}
 	next := question{name: a.further, typ: q.typ, do: q.do, cd: q.cd}
-	b, age := f.through(context.WithValue(ctx, hopsKey{}, hops+1), next)
+	b, age := f.through(context.WithValue(within(ctx), hopsKey{}, hops+1), next)
 	if b.failed {
 		return b
 	}

@@ -58,7 +58,9 @@ func (f *forwarder) endure(run context.Context, q question) reply {
 		return r
 	case <-late.C:
 	}
-	if old := f.cache.old(q, time.Now()); old != nil {
+	kept := q
+	kept.set = f.routing.Load().group(q).id
+	if old := f.cache.old(kept, time.Now()); old != nil {
 		return f.told(old, 0)
 	}
 	return <-done

@@ -49,7 +49,8 @@ type Server struct {
 	forward *forwarder
 	trust   *trust
 	filter  *policy.Engine
-	beyond  resolver // forward, unless somebody puts another in its place
+	beyond  resolver                           // forward, unless somebody puts another in its place
+	outlets atomic.Pointer[map[string]*outlet] // by exit
 	keys    *sign.Keys
 	diary   *querylog.Log
 	keeper  *keeper
@@ -94,6 +95,9 @@ type Options struct {
 	MAC func(netip.Addr) string
 	// Dial connects through the VPN alone.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialExit connects by an exit alone; ExitUp reports whether one answers.
+	DialExit func(ctx context.Context, exit, network, address string) (net.Conn, error)
+	ExitUp   func(exit string) bool
 	// Memory is about how many bytes kept answers may take: from 10 MB to 40 MB,
 	// and that where it is 0.
 	Memory int64
@@ -141,7 +145,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	t, err := version{ring: s.ring}.compile(c)
 	var swap *listen.Swap
 	if err == nil {
-		t.made = made
+		t.made, t.exitUp = made, s.opt.ExitUp
 		t.keys, t.bad = s.shared(&c)
 		swap, err = s.open(ctx, c)
 	}
@@ -177,6 +181,7 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	s.wakeKeeper()
 	s.forward.follow(t.routes, t.care)
 	s.trust.follow(c.DNS.Validate, t.anchors)
+	s.followOutlets(t)
 	s.hot.Store(nil)          // what came of former upstreams meanwhile
 	for _, b := range added { // not before there is something to say: queries wait
 		s.serve(b, secure(b))
@@ -265,6 +270,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.wg.Wait()
 	s.keeper.close()
 	s.forward.close()
+	s.closeOutlets()
 	s.diary.Close()
 	return nil
 }
@@ -272,6 +278,12 @@ func (s *Server) Run(ctx context.Context) error {
 // Flush forgets all answers of upstream resolvers.
 func (s *Server) Flush() {
 	s.forward.flush()
+	if all := s.outlets.Load(); all != nil {
+		for _, o := range *all {
+			o.flush()
+			o.trust.flush()
+		}
+	}
 	s.forward.forget()
 	s.trust.flush()
 	s.hot.Store(nil)

@@ -45,7 +45,9 @@ type identity struct {
 
 func (h *hot) identify(c client) identity {
 	t, v := h.basis.table, h.basis.set.View(c.from, c.id)
-	return identity{audience{t.conf.asker(c.from, c.to), v.ID()}, v, holds(t.conf.Allow, c.from), t.far(c.from)}
+	a := t.conf.asker(c.from, c.to)
+	a.exit = t.exitOf(c.from)
+	return identity{audience{a, v.ID()}, v, holds(t.conf.Allow, c.from), t.far(c.from)}
 }
 
 // Bits at the end of sighting.key.

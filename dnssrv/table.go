@@ -38,6 +38,8 @@ type table struct {
 	abroad    map[name]bool // domains that others are asked about, wherever they are
 	anchors   []*dns.DS     // of the document
 	entries   []Entry
+	ways      []*way // by which questions of some clients leave
+	exitUp    func(string) bool
 	home      string // the name of the cell's own addresses, with the last dot
 	made      time.Time
 

@@ -76,6 +76,13 @@ func (t *trust) anchored(own []*dns.DS) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.anchors = own
+	t.rely()
+}
+
+// rely makes the validator trust the anchors of the document and the keys of the
+// root as they are now. The caller holds mu.
+func (t *trust) rely() {
+	own := t.anchors
 	all, root := own[:len(own):len(own)], ownRoot(own)
 	if !root {
 		all = append(all, t.root.anchors()...)
@@ -105,9 +112,8 @@ func (t *trust) renew(ctx context.Context) {
 		return
 	}
 	t.mu.Lock()
-	own = t.anchors
+	t.rely() // on what the document says by now
 	t.mu.Unlock()
-	t.anchored(own)
 	t.changed()
 }
 
@@ -197,11 +203,14 @@ func (t *trust) judge(ctx context.Context, q question, m *dns.Msg) verdict {
 
 // watch sees again now and then whether the upstreams pass signatures on.
 func (t *trust) watch(ctx context.Context) {
-	if !t.on() || t.forward.routing.Load().root.iter != nil {
+	if !t.on() {
 		return
 	}
 	if t.checks() {
 		t.renew(ctx)
+	}
+	if t.forward.routing.Load().root.iter != nil {
+		return // there are none
 	}
 	wait := retryEvery
 	if p := t.passing.Load(); p != nil && p.ok {
@@ -326,20 +335,6 @@ func (t *trust) over(p *probing, now *passing) bool {
 	t.passing.Store(now)
 	loose := t.loose.Swap(false)
 	return old != nil && old.ok != now.ok || loose && now.ok
-}
-
-// signedKeys reports whether m has DNSKEY records and signatures over them.
-func signedKeys(m *dns.Msg) bool {
-	keys, sigs := false, false
-	for _, rr := range m.Answer {
-		switch rr := rr.(type) {
-		case *dns.DNSKEY:
-			keys = true
-		case *dns.RRSIG:
-			sigs = sigs || rr.TypeCovered == dns.TypeDNSKEY
-		}
-	}
-	return keys && sigs
 }
 
 // problems says why answers are not checked.

@@ -119,7 +119,6 @@ func TestCellIsTheRouterOfItsHousehold(t *testing.T) {
 	if strings.Contains(out, "Valid time                : 0") {
 		t.Errorf("withdraws what it gives:\n%s", out)
 	}
-	h.host.Run(t, "nft", "add table ip standin; add chain ip standin post { type nat hook postrouting priority 100; }; add rule ip standin post oifname wan0 masquerade")
 	seen := h.beyond.Start(t, "tcpdump", "-nlp", "-i", "eth0", "icmp or (icmp6 and ip6[40] == 128)")
 	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(seen.Output(), "listening on") })
 	h.device.Run(t, "ping", "-c1", "-W3", "203.0.113.2")
@@ -133,6 +132,38 @@ func TestCellIsTheRouterOfItsHousehold(t *testing.T) {
 	}
 	// The provider's name server is asked, since the document names none.
 	nettest.WaitFor(t, 30*time.Second, func() bool { return strings.Contains(h.pic("dns", "status"), "203.0.113.53") })
+
+	out = h.pic("route", "ls")
+	for _, want := range []string{`default +198\.51\.100\.1 +wan0 +20 +main +pic`, `2001:db8:f000::/56 +none +unreachable`, `default6 +fe80\S+ +wan0 +\d+ +main +ra`} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("route ls without %s:\n%s", want, out)
+		}
+	}
+	// Two streams through the cell are counted for the device.
+	srv := h.beyond.Start(t, "iperf3", "-s", "--forceflush")
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(srv.Output(), "listening") })
+	h.device.Run(t, "iperf3", "-c", "203.0.113.2", "-n", "20M")
+	h.device.Run(t, "iperf3", "-c", "2001:db8:b::2", "-n", "20M", "-R")
+	mac := regexp.MustCompile(`link/ether (\S+)`).FindStringSubmatch(h.device.Run(t, "ip", "-o", "link", "show", "eth0"))[1]
+	var all wire.TrafficHistory
+	defer func() {
+		if t.Failed() {
+			t.Logf("the device is %s; counted: %+v", mac, all)
+		}
+	}()
+	nettest.WaitFor(t, 40*time.Second, func() bool {
+		all = wire.TrafficHistory{}
+		if err := json.Unmarshal([]byte(h.pic("traffic", "--json", "--hours", "1")), &all); err != nil {
+			t.Fatal(err)
+		}
+		var wan, device bool
+		for _, d := range all.Devices {
+			whole := d.Sent > 15<<20 && d.Received > 15<<20 && d.Sent < 30<<20 && d.Received < 30<<20
+			wan = wan || d.Kind == "wan" && whole
+			device = device || d.Kind == "lan" && d.MAC == mac && d.Address.IsValid() && whole
+		}
+		return wan && device
+	})
 
 	before := addresses(t, h.host)
 	monitor := h.host.Start(t, "ip", "-o", "monitor", "address")

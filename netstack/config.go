@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	"pic/core/config"
+	"pic/netstack/exit"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A Mode is the ground that the tunnel stands on.
@@ -21,16 +23,20 @@ const (
 // Config is what the server needs to know. [From] derives it.
 type Config struct {
 	Mode      Mode
+	Own       bool          // nothing is filtered, and a table of an earlier run is to go
 	Key       config.Secret // the cell's private key; without it nothing is served
 	PublicKey string        // of Key, in base64; empty: not known
 	Port      uint16        // UDP
 	Addresses []netip.Prefix
 	MTU       int
 	Interface string // in TUN mode
+	Backend   wgdev.Backend
 	WAN       string // where the internet is; empty: wherever the kernel routes it
 	LAN       string // where the LAN is; may be the same as WAN
 	LANNets   []netip.Prefix
 	Peers     []Peer
+	Links     []Link
+	Exits     []exit.Exit
 	Rules     policy.Rules // of the document; the host adds to them
 	Filter    Filter
 }
@@ -44,6 +50,7 @@ type Peer struct {
 	Site      []netip.Prefix // networks behind it
 	Internet  bool           // may reach what is beyond the LAN
 	LAN       bool           // may reach the LAN
+	Fallback  bool           // goes out by the cell while its exit is down
 }
 
 // From picks the server's Config out of the resolved document. Peers that are
@@ -52,7 +59,7 @@ func From(d *config.Document) Config {
 	w := &d.WireGuard
 	if !config.On(w.Enabled) {
 		if !config.On(d.Network.Router) {
-			return Config{}
+			return Config{Own: d.Cell.Mode == config.Appliance}
 		}
 		c := Config{Interface: w.Interface, WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name, Rules: rulesOf(d), Filter: filterOf(d)}
 		c.Rules.Peers, c.Rules.Links = nil, nil // nobody reaches them
@@ -60,7 +67,8 @@ func From(d *config.Document) Config {
 	}
 	c := Config{
 		Mode: TUN, Rules: rulesOf(d), Filter: filterOf(d), Key: w.Key, PublicKey: w.PublicKey, Port: w.Port, MTU: w.MTU, Interface: w.Interface,
-		WAN: d.Network.WAN.Name, LAN: d.Network.LAN.Name,
+		Backend: wgdev.Backend(w.Backend),
+		WAN:     d.Network.WAN.Name, LAN: d.Network.LAN.Name,
 	}
 	if d.Cell.Mode == config.Trial {
 		c.Mode = UserSpace
@@ -84,7 +92,7 @@ func From(d *config.Document) Config {
 		}
 		peer := Peer{
 			Name: p.Name, PublicKey: p.PublicKey, Preshared: p.Preshared,
-			Internet: config.On(p.Internet), LAN: config.On(p.LAN), Site: p.Site,
+			Internet: config.On(p.Internet), LAN: config.On(p.LAN), Site: p.Site, Fallback: config.On(p.Fallback),
 		}
 		for _, a := range []netip.Addr{p.Address, p.Address6} {
 			if a.IsValid() {
@@ -96,6 +104,7 @@ func From(d *config.Document) Config {
 			c.Peers = append(c.Peers, Peer{Name: p.Name, PublicKey: p.Next.PublicKey, Preshared: p.Next.Preshared})
 		}
 	}
+	c.Links, c.Exits = linksOf(d), exit.From(d)
 	return c
 }
 
@@ -109,6 +118,9 @@ func (c Config) check() error {
 	}
 	if len(c.Addresses) == 0 {
 		return fmt.Errorf("wireguard.subnet: the VPN has no addresses")
+	}
+	if err := c.checkExits(); err != nil {
+		return err
 	}
 	if c.MTU < 1280 || c.MTU > 65000 {
 		return fmt.Errorf("wireguard.mtu: %d is not between 1280 and 65000", c.MTU)
@@ -147,7 +159,9 @@ func validInterface(name string) bool {
 
 // routes reports whether the kernel has to forward. It has to even for peers
 // without any right, or they would wait for answers instead of being refused.
-func (c Config) routes() bool { return len(c.Peers) > 0 || c.Rules.Router || len(c.Rules.Forwards) > 0 }
+func (c Config) routes() bool {
+	return len(c.Peers) > 0 || len(c.Links) > 0 || c.Rules.Router || len(c.Rules.Forwards) > 0
+}
 
 func (c Config) has6() bool {
 	return slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

@@ -28,7 +28,7 @@ func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, e
 		return nil, ErrDown
 	}
 	if t.stack != nil {
-		return t.stack.dial(ctx, network, to)
+		return t.stack.Dial(ctx, network, to)
 	}
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error

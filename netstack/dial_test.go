@@ -58,14 +58,14 @@ func TestTheCellReachesAPeerThroughTheTunnel(t *testing.T) {
 	a := newLad(t, "a", 2)
 	s, c, public := cell(t, a.peer())
 	a.connect(t, public, c.Port)
-	l, err := a.tun.stack.listenTCP(netip.MustParseAddrPort("10.77.0.2:53"))
+	l, err := a.tun.stack.ListenTCP(netip.MustParseAddrPort("10.77.0.2:53"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	echo(t, l)
-	pc, err := a.tun.stack.listenUDP(netip.MustParseAddrPort("10.77.0.2:53"))
+	pc, err := a.tun.stack.ListenUDP(netip.MustParseAddrPort("10.77.0.2:53"))
 	back(t, pc, err)
-	pc6, err := a.tun.stack.listenUDP(netip.MustParseAddrPort("[fd77::2]:53"))
+	pc6, err := a.tun.stack.ListenUDP(netip.MustParseAddrPort("[fd77::2]:53"))
 	back(t, pc6, err)
 	nettest.WaitFor(t, 10*time.Second, func() bool { return answered(t, s, "tcp", "10.77.0.2:53") })
 	for _, to := range []string{"10.77.0.2:53", "[fd77::2]:53", "[::ffff:10.77.0.2]:53"} {

@@ -164,7 +164,7 @@ func (s *Server) refilter() error {
 	}
 	s.policy.Store(p)
 	if t := s.tunnel.Load(); t != nil && t.stack != nil {
-		t.stack.obey(p)
+		t.stack.Obey(p)
 	}
 	return nil
 }
@@ -205,6 +205,18 @@ func (s *Server) Policy() *policy.Policy { return s.policy.Load() }
 // FirewallRules returns the rules of the packet filter with their counters;
 // nothing where the cell filters nothing.
 func (s *Server) FirewallRules() ([]fw.Rule, error) { return s.firewall.Rules() }
+
+// ForeignDrops lists what other firewalls of the host drop of ours; nothing where
+// the cell filters nothing.
+func (s *Server) ForeignDrops() []fw.Drop {
+	s.mu.Lock()
+	c, filters := s.conf, s.filters
+	s.mu.Unlock()
+	if !filters || c.Mode != TUN {
+		return nil
+	}
+	return fw.Foreign(c.Interface)
+}
 
 // Traffic returns what devices have sent and received through the cell.
 func (s *Server) Traffic() (map[netip.Addr]fw.Bytes, error) { return s.firewall.Traffic() }

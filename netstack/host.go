@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"pic/netstack/wgdev"
+
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -39,7 +41,7 @@ func (h *host) addresses() []netip.Addr {
 	}
 	var out []netip.Addr
 	for _, a := range list {
-		p := prefix(a.IPNet).Addr()
+		p := wgdev.Prefix(a.IPNet).Addr()
 		if p.IsGlobalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
 			out = append(out, p)
 		}
@@ -60,7 +62,7 @@ func (h *host) on(card string) []netip.Addr {
 	}
 	var out []netip.Addr
 	for _, a := range list {
-		if p := prefix(a.IPNet).Addr(); p.IsGlobalUnicast() {
+		if p := wgdev.Prefix(a.IPNet).Addr(); p.IsGlobalUnicast() {
 			out = append(out, p)
 		}
 	}
@@ -82,7 +84,7 @@ func (h *host) onLink(card string) []netip.Prefix {
 	}
 	var out []netip.Prefix
 	for _, a := range list {
-		if p := prefix(a.IPNet); p.Addr().IsGlobalUnicast() && !p.IsSingleIP() {
+		if p := wgdev.Prefix(a.IPNet); p.Addr().IsGlobalUnicast() && !p.IsSingleIP() {
 			out = append(out, p.Masked())
 		}
 	}
@@ -119,7 +121,7 @@ func (s *Server) Routes() ([]Route, error) {
 			return nil, err
 		}
 		for _, r := range list {
-			to := prefix(r.Dst)
+			to := wgdev.Prefix(r.Dst)
 			if !to.IsValid() {
 				to = all
 			}

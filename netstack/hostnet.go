@@ -14,13 +14,13 @@ import (
 // hostNet is the ground in TUN mode: the addresses are the host's own.
 type hostNet struct{}
 
-func (hostNet) listenTCP(a netip.AddrPort) (net.Listener, error) {
+func (hostNet) ListenTCP(a netip.AddrPort) (net.Listener, error) {
 	return besides(func(lc net.ListenConfig) (net.Listener, error) {
 		return lc.Listen(context.Background(), "tcp", a.String())
 	})
 }
 
-func (hostNet) listenUDP(a netip.AddrPort) (net.PacketConn, error) {
+func (hostNet) ListenUDP(a netip.AddrPort) (net.PacketConn, error) {
 	return besides(func(lc net.ListenConfig) (net.PacketConn, error) {
 		return lc.ListenPacket(context.Background(), "udp", a.String())
 	})

@@ -7,4 +7,9 @@ import (
 	"pic/internal/nettest"
 )
 
-func TestMain(m *testing.M) { os.Exit(nettest.Main(m)) }
+func TestMain(m *testing.M) {
+	if conf := os.Getenv(childConf); conf != "" {
+		serveUntilKilled(conf)
+	}
+	os.Exit(nettest.Main(m))
+}

@@ -14,7 +14,7 @@
 //   - In trial mode on a TCP/IP stack of its own (gVisor's) within the process,
 //     which needs no privileges. Services listen in it through [Server.ListenTCP]
 //     and [Server.ListenUDP]. What a peer sends beyond the cell goes out through
-//     sockets of the process, TCP and UDP only, under the same policy.
+//     sockets of the process, under the same policy: see package userspace.
 //
 // Promises: a change of one peer does not disturb the sessions of others; no
 // packet is forwarded for a peer without the right to it, and taking a right
@@ -23,8 +23,14 @@
 // or changed kernel setting behind. After kill -9 the table stays, harmlessly,
 // until the next start replaces it.
 //
-// Not done here: links to other cells, exit nodes, port forwards, DHCP and RA,
-// traffic shaping. The host's own traffic is never filtered.
+// Where the cell is a router, the table is there before the line and longer than
+// the tunnel: a tunnel that cannot be had leaves it in place.
+//
+// Linked cells are peers like devices, with their subnets behind them. Other ways
+// to the internet are a room of their own (package exit).
+//
+// Not done here: DHCP and RA, the line itself, traffic shaping. Of the host's own
+// traffic only TCP into the tunnel that belongs to no open connection is filtered.
 package netstack
 
 import (
@@ -33,13 +39,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pic/core/config"
+	"pic/netstack/exit"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A Server is the cell's VPN and its policy. Use [New]. It implements
@@ -53,20 +65,26 @@ type Server struct {
 
 	tunnel   atomic.Pointer[tunnel]        // nil while there is none; written under mu
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
+	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	swept    bool // what an earlier run may have left
+	exits    *exit.Server
 
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
 	passing passing
 	routing routing
-	heard   map[key]wgPeer // peers of a tunnel that another is to replace
+	turns   map[string]turn         // of links, which of their endpoints is called
+	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
 }
 
 // New returns a server that does nothing until the first Apply. secrets opens
 // the secrets that the document names: keys, 32 bytes or their base64.
 func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
-	return &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log)}
+	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), turns: map[string]turn{}}
+	s.exits = exit.New(log, secrets, s.linkState)
+	return s
 }
 
 // Check reports why c could not be applied.
@@ -96,6 +114,11 @@ func (s *Server) change(ctx context.Context, c Config) error {
 		s.trouble.clear(codeDrift, codeUndo)
 		return nil
 	}
+	if c.Rules.Router && s.filters && s.conf.Mode == Off && !s.conf.Rules.Router {
+		// Nothing was in force, as at a start. The line of a router does not wait for
+		// its tunnel, so the filter stays until this is tried again or taken back.
+		return err
+	}
 	if back := s.move(s.conf); back != nil {
 		s.log.Error("former network not restored", "err", back)
 		s.trouble.set(undoFailed(back))
@@ -113,7 +136,15 @@ func (s *Server) move(c Config) error {
 	}
 	ground := s.possible(c)
 	filters := ground == TUN || c.Rules.Router
+	var exits []exit.Exit
+	if ground == TUN {
+		exits = c.Exits
+	}
+	s.passing.down = s.downOf(exits)
 	if filters {
+		if err := s.exits.Guard(exits); err != nil {
+			return err
+		}
 		if err := s.guard(c); err != nil {
 			return err
 		}
@@ -124,6 +155,12 @@ func (s *Server) move(c Config) error {
 	if err := s.tunnelTo(ground, c, want); err != nil {
 		return err
 	}
+	if err := s.toLinks(ground, c); err != nil {
+		return err
+	}
+	if err := s.exits.Open(exits); err != nil {
+		return err
+	}
 	if filters {
 		return nil
 	}
@@ -131,7 +168,24 @@ func (s *Server) move(c Config) error {
 	if ground == Off {
 		s.policy.Store(nil)
 	}
-	return errors.Join(s.firewall.Remove(), s.routing.restore())
+	return errors.Join(s.firewall.Remove(), s.sweep(c), s.routing.restore())
+}
+
+// sweep removes, once, the table that a run before this one left when it was
+// killed, and that this one would replace if it filtered anything.
+func (s *Server) sweep(c Config) error {
+	if !c.Own || s.swept {
+		return nil
+	}
+	there, err := fw.Cleanup()
+	if errors.Is(err, unix.EPERM) {
+		err = nil // who may not look could not have made it
+	}
+	s.swept = err == nil
+	if there {
+		s.log.Info("the table of an earlier run was removed")
+	}
+	return err
 }
 
 // possible is the ground that c asks for, or Off, and a problem, where it cannot
@@ -144,7 +198,7 @@ func (s *Server) possible(c Config) Mode {
 		return Off
 	case c.Mode == TUN:
 		s.trouble.clear(codeNoKey)
-		if err := canTUN(); err != nil {
+		if err := wgdev.CanTUN(); err != nil {
 			s.trouble.set(noTUN(err))
 			s.trouble.clear(codeForeignDrop, codeNoSocket, codeForwarding)
 			return Off
@@ -167,12 +221,14 @@ func (s *Server) guard(c Config) error {
 	if err := s.enforce(policy.New(c.rules(g, s.passing, now))); err != nil {
 		return err
 	}
-	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() {
+	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() && c.Mode == TUN {
 		s.trouble.set(foreignDrop(drops))
 	} else {
 		s.trouble.clear(codeForeignDrop)
 	}
-	if !c.routes() {
+	// What a router sets, it writes down first, so that it is put back after a kill.
+	if !c.routes() || c.Rules.Router {
+		s.trouble.clear(codeForwarding)
 		return s.routing.restore()
 	}
 	// Peers reach the cell without it, and in a container the settings are
@@ -186,7 +242,7 @@ func (s *Server) guard(c Config) error {
 }
 
 // tunnelTo opens, alters or closes the tunnel.
-func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
+func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 	old := s.tunnel.Load()
 	if old != nil && (!old.alive() || !old.fits(ground, c)) {
 		// Two devices cannot share a port, so the old one goes first; change
@@ -195,8 +251,8 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		if err := old.precedes(ground, c); err != nil {
 			return err
 		}
-		if d, err := old.state(); err == nil {
-			s.heard = d.peers
+		if d, err := old.dev.State(); err == nil {
+			s.heard = d.Peers
 		}
 		s.closeTunnel(old)
 		old = nil
@@ -206,7 +262,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 	}
 	if old != nil {
 		if old.stack != nil {
-			old.stack.obey(s.policy.Load())
+			old.stack.Obey(s.policy.Load())
 		}
 		return old.set(c, want)
 	}
@@ -215,7 +271,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want device) error {
 		return err
 	}
 	s.tunnel.Store(t)
-	t.call(s.heard)
+	t.dev.Nudge(s.heard)
 	s.heard = nil
 	if t.stack != nil {
 		s.ports.attach(t.stack, now)
@@ -267,8 +323,16 @@ func (s *Server) Run(ctx context.Context) error {
 				s.trouble.clear(codePorts)
 			}
 			s.pastDue(t)
+			s.turn(t)
+			if s.exits.Look(t) {
+				s.again(ctx, "an exit came up or went down")
+			}
+			s.tellExits(t)
 			if s.trouble.due(t) {
 				s.again(ctx, "trying again")
+			}
+			if s.compare(t); s.compared == t && s.stopped() {
+				s.again(ctx, "the kernel forwards no more")
 			}
 			if s.broken() != nil {
 				s.again(ctx, "the tunnel has broken")
@@ -281,7 +345,15 @@ func (s *Server) Run(ctx context.Context) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.move(Config{})
+	var err error
+	if broken != nil && s.conf.Rules.Router {
+		// The line is still up, and a filter that is gone lets everything in.
+		if t := s.tunnel.Load(); t != nil {
+			s.closeTunnel(t)
+		}
+	} else {
+		err = s.move(Config{})
+	}
 	s.conf, s.passing = Config{}, passing{}
 	s.trouble.clear()
 	return errors.Join(broken, err)
@@ -301,6 +373,36 @@ func (s *Server) again(ctx context.Context, why string) {
 		return
 	}
 	s.trouble.clear(codeDrift, codeUndo)
+}
+
+// compare tells of what `wg set` has changed. It stays until the network is next
+// applied: whoever does such a thing may be looking for a fault.
+func (s *Server) compare(now time.Time) {
+	if now.Sub(s.compared) < 5*time.Second {
+		return
+	}
+	s.compared = now
+	var changed []string
+	if t := s.tunnel.Load(); t != nil {
+		changed = t.dev.Drift()
+	}
+	if len(changed) == 0 {
+		s.trouble.clear(codeTouched)
+		return
+	}
+	s.trouble.set(touched(changed))
+}
+
+// stopped reports whether another program, or a router that is none any more, has
+// taken the kernel's leave to forward.
+func (s *Server) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.filters || !s.conf.routes() || s.conf.Rules.Router {
+		return false
+	}
+	b, err := os.ReadFile(sysNet + "ipv4/ip_forward")
+	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 
 func (s *Server) broken() error {

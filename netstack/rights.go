@@ -155,10 +155,12 @@ func (h *host) terrain(c Config) terrain {
 	return g
 }
 
-// A passing thing is a block or a mapping that ends by itself.
+// A passing thing is a block or a mapping that ends by itself, or an exit that is
+// down.
 type passing struct {
 	bans     []Ban
 	mappings []fw.Mapping
+	down     []string // exits
 }
 
 // rules are the policy's, at a time.
@@ -176,6 +178,7 @@ func (c Config) rules(g terrain, p passing, now time.Time) policy.Rules {
 	for _, b := range c.bans(p, now) {
 		r.Blocked = append(r.Blocked, b.Net)
 	}
+	r.Peers = c.fallen(p.down)
 	r.Forwards = slices.Clone(r.Forwards)
 	for _, m := range current(p.mappings, now) {
 		r.Forwards = append(r.Forwards, m.Forward())
@@ -191,9 +194,12 @@ func (c Config) model(g terrain, p passing, now time.Time) fw.Model {
 		Split: c.Filter.Split, NewRate: c.Filter.New, SynRate: c.Filter.Syn, Accounting: c.Filter.Accounting,
 		Delegated: slices.ContainsFunc(g.lan, func(n netip.Prefix) bool { return n.Addr().Is6() && !n.Addr().IsPrivate() }),
 	}
+	for _, e := range c.Exits {
+		m.Exits = append(m.Exits, fw.Exit{Name: e.Name, Number: e.Number, Interface: e.Interface})
+	}
 	m.Rules.Blocked = nil // Bans has them, with their end
 	if m.LAN == m.WAN {
-		m.LAN = ""
+		m.LAN, m.OneCard = "", m.LAN != ""
 	}
 	return m
 }

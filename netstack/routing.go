@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"pic/netstack/wgdev"
 )
 
 // sysNet is where the kernel's network settings are.
@@ -25,7 +27,7 @@ func (r *routing) enable(six bool) error {
 	if err := r.put("ipv4/ip_forward", "1"); err != nil {
 		return err
 	}
-	if !six || !hasIPv6() {
+	if !six || !wgdev.HasIPv6() {
 		return nil
 	}
 	// A host that forwards ignores router advertisements unless accept_ra is 2,

@@ -11,6 +11,7 @@ import (
 
 	"pic/core/service"
 	"pic/netstack/fw"
+	"pic/netstack/wgdev"
 )
 
 // A PeerStatus is what is known of a peer's connection. It is zero but for the
@@ -36,17 +37,17 @@ func (s *Server) Peers() []PeerStatus {
 	s.mu.Lock()
 	peers := s.conf.Peers
 	s.mu.Unlock()
-	var d device
+	var d wgdev.State
 	if t := s.tunnel.Load(); t != nil {
-		d, _ = t.state()
+		d, _ = t.dev.State()
 	}
 	out := make([]PeerStatus, 0, len(peers))
 	for _, p := range peers {
 		st := PeerStatus{Name: p.Name, PublicKey: p.PublicKey}
 		if k, err := parseKey(p.PublicKey); err == nil {
-			w := d.peers[k]
-			st.Endpoint, _ = netip.ParseAddrPort(w.endpoint)
-			st.LastHandshake, st.RxBytes, st.TxBytes = w.handshake, w.rx, w.tx
+			w := d.Peers[k]
+			st.Endpoint = w.Endpoint
+			st.LastHandshake, st.RxBytes, st.TxBytes = w.Handshake, w.Rx, w.Tx
 		}
 		out = append(out, st)
 	}
@@ -106,10 +107,13 @@ const (
 	codeNoKey       = "wireguard/no-key"
 	codeNoTUN       = "wireguard/no-tun"
 	codeNoSocket    = "wireguard/no-wg-tool"
+	codeNoKernel    = "wireguard/no-kernel"
+	codeTouched     = "wireguard/changed-by-others"
 	codeForeignDrop = "firewall/others-drop"
 	codeForwarding  = "network/no-forwarding"
 	codePorts       = "wireguard/ports-taken"
 	codeDrift       = "network/not-in-force"
+	codeExits       = "network/exits-down"
 	codeUndo        = "network/undo-failed"
 )
 
@@ -138,6 +142,24 @@ func noSocket(err error) service.Problem {
 		Title: "The program wg cannot see the VPN",
 		Text:  "The VPN works. " + err.Error(),
 		Fix:   "Let pic write to /var/run/wireguard if you want to use wg.",
+	}
+}
+
+func touched(changes []string) service.Problem {
+	return service.Problem{
+		Code: codeTouched, Severity: service.Warning,
+		Title: "WireGuard is not as the document says",
+		Text:  "Another program, such as `wg set`, has changed it: " + strings.Join(changes, "; ") + ".",
+		Fix:   "Put it into the document if it shall stay. Any change of the network, or a restart, undoes it.",
+	}
+}
+
+func noKernel(err error) service.Problem {
+	return service.Problem{
+		Code: codeNoKernel, Severity: service.Warning,
+		Title: "The kernel's WireGuard cannot be used",
+		Text:  "The VPN works: the cell speaks WireGuard itself. " + err.Error() + ".",
+		Fix:   "Install the module (on Debian it is part of linux-image), or set wireguard.backend to user.",
 	}
 }
 
@@ -180,6 +202,15 @@ func drifted(err error) service.Problem {
 		Code: codeDrift, Severity: service.Failure,
 		Title: "The network is not as the document says", Text: err.Error(),
 		Fix: "It is tried again by itself; the text says what stands in the way.",
+	}
+}
+
+func exitsDown(texts []string) service.Problem {
+	return service.Problem{
+		Code: codeExits, Severity: service.Warning,
+		Title: "An exit is down",
+		Text:  strings.Join(texts, " ") + " Devices that use it have no internet meanwhile, unless they may fall back.",
+		Fix:   "Look at the provider's account, or at the linked cell; `pic exit use DEVICE none` has a device go by the cell's own line.",
 	}
 }
 

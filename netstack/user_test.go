@@ -20,6 +20,7 @@ import (
 	"pic/core/config"
 	"pic/internal/nettest"
 	"pic/netstack/policy"
+	"pic/netstack/wgdev"
 )
 
 // A lad is a WireGuard client in user space.
@@ -68,7 +69,12 @@ func (l *lad) connect(t *testing.T, cell string, port uint16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = l.tun.dev.IpcSet(fmt.Sprintf("public_key=%s\nendpoint=127.0.0.1:%d\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\npersistent_keepalive_interval=1\n", pub.hex(), port))
+	want.Peers[pub] = wgdev.Peer{
+		Endpoint:  fmt.Sprintf("127.0.0.1:%d", port),
+		Allowed:   []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
+		Keepalive: time.Second,
+	}
+	err = l.tun.dev.Set(want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +84,7 @@ func (l *lad) dial(t *testing.T, network, to string) net.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	c, err := l.tun.stack.dial(ctx, network, netip.MustParseAddrPort(to))
+	c, err := l.tun.stack.Dial(ctx, network, netip.MustParseAddrPort(to))
 	if err != nil {
 		t.Fatalf("%s dials %s: %v", l.name, to, err)
 	}
@@ -209,7 +215,7 @@ func TestPeersReachServicesInTheTunnel(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if c, err := a.tun.stack.dial(ctx, "tcp", netip.MustParseAddrPort("10.77.0.1:81")); err == nil {
+	if c, err := a.tun.stack.Dial(ctx, "tcp", netip.MustParseAddrPort("10.77.0.1:81")); err == nil {
 		c.Close()
 		t.Error("a port without a listener was open")
 	} else if ctx.Err() != nil {
@@ -285,7 +291,7 @@ func TestPeersComeAndGoWithoutDisturbance(t *testing.T) {
 	// The one that was removed has no way in.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if conn, err := c.tun.stack.dial(ctx, "tcp", netip.MustParseAddrPort("10.77.0.1:80")); err == nil {
+	if conn, err := c.tun.stack.Dial(ctx, "tcp", netip.MustParseAddrPort("10.77.0.1:80")); err == nil {
 		conn.Close()
 		t.Error("a removed peer still gets in")
 	}
@@ -294,7 +300,7 @@ func TestPeersComeAndGoWithoutDisturbance(t *testing.T) {
 // ping returns a function that sends one echo request and waits for its answer.
 func (l *lad) ping(t *testing.T, to string) func(seq uint16) error {
 	t.Helper()
-	c, err := l.tun.stack.dialPing(netip.MustParseAddr(to))
+	c, err := l.tun.stack.DialPing(netip.MustParseAddr(to))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 
 // A ground is where the tunnel's addresses are: in the process or on the host.
 type ground interface {
-	listenTCP(netip.AddrPort) (net.Listener, error)
-	listenUDP(netip.AddrPort) (net.PacketConn, error)
+	ListenTCP(netip.AddrPort) (net.Listener, error)
+	ListenUDP(netip.AddrPort) (net.PacketConn, error)
 }
 
 // ports are the listeners that services want in the tunnel. They outlive it:
@@ -144,9 +144,9 @@ func (v *virtual) openOn(g ground, e endpoint) (err error) {
 	var l net.Listener
 	var c net.PacketConn
 	if e.network == "tcp" {
-		l, err = g.listenTCP(e.addr)
+		l, err = g.ListenTCP(e.addr)
 	} else {
-		c, err = g.listenUDP(e.addr)
+		c, err = g.ListenUDP(e.addr)
 	}
 	if err != nil {
 		return err

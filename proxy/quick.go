@@ -113,7 +113,7 @@ func (f *front) settle(ctx context.Context) error {
 		}
 		if first {
 			for _, q := range left {
-				q.Shutdown()
+				f.wg.Go(q.Shutdown) // it writes, and clients need not read before they are cut off
 			}
 		}
 		select {

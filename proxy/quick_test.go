@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -213,4 +214,25 @@ func TestOlderTLSTakesTheLongWay(t *testing.T) {
 	if !slices.Contains(s.front.tls.NextProtos, "h2") {
 		t.Error("HTTP/2 is not offered")
 	}
+}
+
+// A client that reads nothing does not keep the front from closing.
+func TestClientsThatReadNothingAreNotWaitedFor(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	f := &front{conns: map[*conn]struct{}{}}
+	q := h2.New(h2.Options{Conn: there}, h2.Start{})
+	f.conns[&conn{Conn: there, quick: q}] = struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.settle(ctx) }()
+	if _, err := io.ReadFull(here, make([]byte, 1)); err != nil { // and no more
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	there.Close()
+	f.wg.Wait()
 }

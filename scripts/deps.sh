@@ -35,6 +35,7 @@ radvd radvd
 rdisc6 ndisc6
 iperf3 iperf3
 nft nftables
+iptables-nft iptables
 ip iproute2
 ping iputils-ping
 conntrack conntrack

@@ -63,3 +63,18 @@ func (c *Client) Reach(ctx context.Context) ([]wire.ReachStep, error) {
 func (c *Client) Wake(ctx context.Context, w wire.Wake) (wire.Woken, error) {
 	return call[wire.Woken](ctx, c, http.MethodPost, "/api/wake", w)
 }
+
+// Exits returns the other ways to the internet.
+func (c *Client) Exits(ctx context.Context) ([]wire.Exit, error) {
+	return call[[]wire.Exit](ctx, c, http.MethodGet, "/api/exits", nil)
+}
+
+// AddExit adds one.
+func (c *Client) AddExit(ctx context.Context, n wire.NewExit, e Edit) (wire.Outcome, error) {
+	return call[wire.Outcome](ctx, c, http.MethodPost, "/api/exits", n, e)
+}
+
+// RemoveExit removes one that nobody uses.
+func (c *Client) RemoveExit(ctx context.Context, name string, e Edit) (wire.Outcome, error) {
+	return call[wire.Outcome](ctx, c, http.MethodDelete, at("/api/exits/", name), nil, e)
+}

@@ -82,6 +82,15 @@ func (c *Client) RemoveGroup(ctx context.Context, name string, e Edit) (wire.Out
 	return call[wire.Outcome](ctx, c, http.MethodDelete, at("/api/groups/", name), nil, e)
 }
 
+// Explain says what becomes of a connection. port 0 is the default of the API.
+func (c *Client) Explain(ctx context.Context, from, to, protocol string, port uint16) (wire.Explanation, error) {
+	q := map[string]string{"from": from, "to": to, "protocol": protocol}
+	if port != 0 {
+		q["port"] = strconv.Itoa(int(port))
+	}
+	return call[wire.Explanation](ctx, c, http.MethodGet, query("/api/explain", q), nil)
+}
+
 // WireGuard returns the tunnel.
 func (c *Client) WireGuard(ctx context.Context) (wire.WireGuard, error) {
 	return call[wire.WireGuard](ctx, c, http.MethodGet, "/api/wireguard", nil)

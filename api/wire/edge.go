@@ -41,6 +41,18 @@ type PublicName struct {
 	Error   string     `json:"error,omitempty"`
 }
 
+// NewDynamicName is a name at a service of dynamic DNS, which has to follow the
+// cell's public address.
+type NewDynamicName struct {
+	Protocol string   `json:"protocol,omitempty" enum:"dyndns2,rfc2136" doc:"Default: dyndns2"`
+	Server   string   `json:"server" maxLength:"512" doc:"The https URL of dyndns2, or host:port of the name server" example:"https://dyn.example/nic/update"`
+	User     string   `json:"user,omitempty" maxLength:"253" doc:"Of dyndns2; with rfc2136 the name of the TSIG key"`
+	Password string   `json:"password,omitempty" maxLength:"1024" doc:"Or the TSIG key in base64. It goes into the vault and is never shown again; left out, that of before stays"`
+	Zone     string   `json:"zone,omitempty" maxLength:"253" doc:"Of rfc2136; default: the name's parent"`
+	Families []string `json:"families,omitempty" maxItems:"2" doc:"4 and 6; default: both"`
+	Disabled bool     `json:"disabled,omitempty"`
+}
+
 // Wake names the device to wake up: one of both.
 type Wake struct {
 	Name string `json:"name,omitempty" maxLength:"63" doc:"A peer with a hardware address, a reservation, or a host name that has a lease"`

@@ -215,3 +215,19 @@ type LivePeer struct {
 	RxRate        float64   `json:"rxRate"`
 	TxRate        float64   `json:"txRate"`
 }
+
+// Explanation says what becomes of a connection, and why.
+type Explanation struct {
+	Allow bool          `json:"allow"`
+	Text  string        `json:"text" doc:"The verdict in one sentence"`
+	From  netip.Addr    `json:"from,omitzero"`
+	To    netip.Addr    `json:"to,omitzero"`
+	Steps []ExplainStep `json:"steps" doc:"In the order in which a packet meets them"`
+}
+
+// An ExplainStep is one of those who have a say.
+type ExplainStep struct {
+	What string `json:"what" enum:"from,to,name,device,policy,firewall,way,answer" doc:"Whose say it is"`
+	OK   bool   `json:"ok" doc:"It stands in nobody's way"`
+	Text string `json:"text"`
+}

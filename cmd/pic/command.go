@@ -47,8 +47,8 @@ func (p *program) commands() []command {
 		statusCommand, restartCommand, logsCommand,
 		getCommand, setCommand, unsetCommand,
 		historyCommand, diffCommand, rollbackCommand, confirmCommand, revertCommand,
-		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, dnsCommand, leaseCommand, routeCommand, routerCommand, trafficCommand, edgeCommand, wakeCommand, certCommand, caCommand,
-		openapiCommand, versionCommand,
+		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, explainCommand, dnsCommand, leaseCommand, routeCommand, routerCommand, trafficCommand, edgeCommand, exitCommand, wakeCommand, firewallCommand, certCommand, caCommand,
+		openapiCommand, cleanupCommand, versionCommand,
 	}
 }
 

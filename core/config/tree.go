@@ -108,11 +108,7 @@ func spelled(t any, typ reflect.Type, path string) error {
 		if typ.Kind() != reflect.Struct {
 			return nil
 		}
-		fields := map[string]reflect.Type{}
-		for f := range typ.Fields() {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			fields[name] = f.Type
-		}
+		fields := settings(typ)
 		for _, key := range slices.Sorted(maps.Keys(t)) {
 			f, ok := fields[key]
 			if !ok {
@@ -207,13 +203,21 @@ func below(typ reflect.Type, key string) reflect.Type {
 	case typ.Kind() == reflect.Slice:
 		return typ.Elem()
 	case typ.Kind() == reflect.Struct:
-		for f := range typ.Fields() {
-			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name == key {
-				return f.Type
-			}
-		}
+		return settings(typ)[key]
 	}
 	return nil
+}
+
+// settings are the fields of a struct by their names in JSON, those of embedded
+// structs among them.
+func settings(typ reflect.Type) map[string]reflect.Type {
+	out := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(typ) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			out[name] = f.Type
+		}
+	}
+	return out
 }
 
 // container is what to make where a path leads through a field that is empty:

@@ -271,3 +271,26 @@ func TestTextOfADifferenceIsOneShortLine(t *testing.T) {
 		}
 	}
 }
+
+// Rights are embedded in peers and groups; they are settings like all others.
+func TestRightsAreReadBack(t *testing.T) {
+	no := false
+	d := oak()
+	r := Rights{Internet: &no, Services: []string{"dns"}, Exit: None}
+	d.Network.Groups = []PeerGroup{{Name: "kids", Rights: r}}
+	d.Peers = []Peer{{Name: "tv", Rights: r, Groups: []string{"kids"}}}
+	data, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(data)
+	if err != nil || !reflect.DeepEqual(got, d) {
+		t.Errorf("%v, got %+v", err, got)
+	}
+	if err := Set(d, "peers.tv.lan", json.RawMessage("false")); err != nil || d.Peers[0].LAN == nil || *d.Peers[0].LAN {
+		t.Errorf("%v, peer %+v", err, d.Peers[0])
+	}
+	if err := Set(d, "network.groups.kids.peers", json.RawMessage(`["tv"]`)); err != nil || len(d.Network.Groups[0].Rights.Peers) != 1 {
+		t.Errorf("%v, group %+v", err, d.Network.Groups[0])
+	}
+}

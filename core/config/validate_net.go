@@ -104,7 +104,8 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return nth(p, 1<<(32-p.Bits())-1)
 }
 
-// validateLinks checks linked cells: no two may claim one domain or subnet, and
+// validateLinks checks linked cells, and the networks behind peers: no two may
+// claim one domain or subnet, and
 // the message names the cell to reconfigure.
 func (d *Document) validateLinks(p *problems) {
 	type claim struct {
@@ -112,8 +113,32 @@ func (d *Document) validateLinks(p *problems) {
 		net netip.Prefix
 	}
 	claims := []claim{{"this cell", d.WireGuard.Subnet}, {"this cell", d.WireGuard.Subnet6}}
-	if lan := d.Network.LAN.Address; lan.IsValid() {
-		claims = append(claims, claim{"this cell's LAN", lan.Masked()})
+	for _, lan := range []netip.Prefix{d.Network.LAN.Address, d.Network.LAN.Address6} {
+		if lan.IsValid() {
+			claims = append(claims, claim{"this cell's LAN", lan.Masked()})
+		}
+	}
+	// What is behind a device has its rights, so it can be behind one only.
+	for i := range d.Peers {
+		e := &d.Peers[i]
+		path := at("peers", i, e.Name) + ".site"
+		p.few(path, len(e.Site), 100)
+		for _, s := range e.Site {
+			if !s.IsValid() || s.Addr().Is4In6() {
+				p.add(path, "an entry is not a network such as 192.168.50.0/24")
+				continue
+			}
+			if s.Bits() == 0 {
+				p.add(path, "%s is the whole internet; an exit leads there", s)
+				continue
+			}
+			for _, c := range claims {
+				if c.net.IsValid() && c.net.Overlaps(s) {
+					p.add(path, "%s overlaps %s of %s", s, c.net, c.who)
+				}
+			}
+			claims = append(claims, claim{"what is behind " + e.Name, s})
+		}
 	}
 	domains := map[string]string{d.Cell.Domain: "this cell"}
 	names, keys := map[string]bool{d.Cell.Name: true}, map[string]bool{d.WireGuard.PublicKey: true}

@@ -94,6 +94,18 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 		"name of lines":   {func(d *Document) { d.Users[0].Display = "A\r\nBcc: x" }, "users.alice.display", "one line"},
 		"upstream :port":  {func(d *Document) { route(d, "cam", "http://:80") }, "proxy.routes.cam.upstream", "http://"},
 		"upstream 99999":  {func(d *Document) { route(d, "cam", "http://192.0.2.1:99999") }, "proxy.routes.cam.upstream", "http://"},
+		"site in the VPN": {func(d *Document) { site(d, "tv", "10.9.9.2", "10.9.0.0/16") }, "peers.tv.site", "this cell"},
+		"site in the LAN": {func(d *Document) { lan(d); site(d, "tv", "10.9.9.2", "192.168.7.128/25") }, "peers.tv.site", "LAN"},
+		"site everywhere": {func(d *Document) { site(d, "tv", "10.9.9.2", "0.0.0.0/0") }, "peers.tv.site", "whole internet"},
+		"site of nothing": {func(d *Document) { site(d, "tv", "10.9.9.2", "") }, "peers.tv.site", "not a network"},
+		"site of two": {func(d *Document) {
+			site(d, "nas", "10.9.9.2", "10.50.0.0/24")
+			site(d, "tv", "10.9.9.3", "10.50.0.0/16")
+		}, "peers.tv.site", "behind nas"},
+		"site of a link": {func(d *Document) {
+			site(d, "tv", "10.9.9.2", "10.70.0.0/24")
+			link(d, "elm", "elm.home.arpa", "10.70.0.0/16")
+		}, "links.elm.subnets", "behind tv"},
 		"two links": {func(d *Document) {
 			link(d, "elm", "elm.home.arpa", "10.70.0.0/24")
 			link(d, "fir", "fir.home.arpa", "10.70.0.0/16")
@@ -116,6 +128,11 @@ func lan(d *Document) {
 
 func peer(d *Document, addr, key string) {
 	d.Peers = append(d.Peers, Peer{Name: "tv", PublicKey: key, Address: netip.MustParseAddr(addr)})
+}
+
+func site(d *Document, name, addr, net string) {
+	n, _ := netip.ParsePrefix(net)
+	d.Peers = append(d.Peers, Peer{Name: name, PublicKey: keyA, Address: netip.MustParseAddr(addr), Site: []netip.Prefix{n}})
 }
 
 func route(d *Document, name, up string) {

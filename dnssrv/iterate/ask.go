@@ -33,6 +33,7 @@ type poll struct {
 	out     map[*server]bool // it has said that it will not answer
 	looked  map[string]bool  // targets whose addresses have been looked for
 	missing int              // of those that there are none of
+	deep    bool             // there are some that could not be looked for, so far from the first question
 
 	results chan try
 	flying  int
@@ -117,6 +118,11 @@ var errBroken = errors.New("a server fails on a part of the name")
 func (p *poll) lost() error {
 	if p.j.budget.spent() {
 		return errWork
+	}
+	if p.deep {
+		why := *p.why
+		why.deep = true
+		return &why
 	}
 	if p.tries == 0 && p.ctx.Err() == nil && p.c.zone != "." {
 		return lost(p.j.r.orphans, p.c.zone, p.why)
@@ -227,8 +233,9 @@ func (p *poll) look() bool {
 			if errors.As(err, &f) && f.missing {
 				p.missing++
 			}
+			p.deep = p.deep || f != nil && f.deep
 			if p.tries == 0 {
-				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: true}
+				p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: fmt.Sprintf("the name servers of %s have no addresses: %v", p.c.zone, err), Unreached: f == nil || f.Unreached}
 			}
 			continue
 		}
@@ -245,7 +252,7 @@ func (p *poll) note(t try) {
 	case t.err == nil:
 		t.s.worked(t.took, t.m.IsEdns0() != nil)
 		r.hears.note(true)
-	case errors.Is(t.err, upstream.ErrSpent):
+	case errors.Is(t.err, upstream.ErrSpent), errors.Is(t.err, upstream.ErrBusy):
 	case errors.Is(t.err, context.Canceled):
 		if t.took > t.wait { // another was asked meanwhile, and was quicker
 			t.s.broke(t.sent)
@@ -282,14 +289,14 @@ func (p *poll) judge(t try) *outcome {
 		return nil
 	case got.kind == lame, got.kind == failed:
 		p.out[t.s] = true
-		if p.suspect = append(p.suspect, o.from); p.whole {
-			p.avoid()
-		}
+		p.suspect = append(p.suspect, o.from)
 		p.why = &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "the name servers of " + p.c.zone + " do not know it"}
 		return nil
 	case got.shaky && got.kind != referred:
 		p.out[t.s] = true
-		p.spare = cmp.Or(p.spare, o)
+		if p.spare == nil || p.spare.kind == denied {
+			p.spare = o
+		}
 		return nil
 	}
 	p.avoid() // of the others somebody knows better

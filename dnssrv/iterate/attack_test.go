@@ -127,3 +127,39 @@ func TestQuestionsThatFollowFromOneShareItsBudget(t *testing.T) {
 		}
 	})
 }
+
+// A chain of zones that ends at somebody else's name servers does not have them
+// count as lost.
+func TestTheEndOfALongChainIsNotLostForOthers(t *testing.T) {
+	var chain strings.Builder
+	for i := range maxDepth {
+		host := fmt.Sprintf("ns.z%d.evil.com.", i+1)
+		if i == maxDepth-1 {
+			host = "ns.victim.com."
+		}
+		fmt.Fprintf(&chain, "z%d.evil.com. 300 IN NS %s\n", i, host)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newWorld(t, base+`
+evil.com. 3600 IN NS ns.evil.com.
+ns.evil.com. 3600 IN A 192.0.2.66
+victim.com. 3600 IN NS ns.other.com.
+other.com. 3600 IN NS ns.host.com.
+host.com. 3600 IN NS ns.host.com.
+ns.host.com. 3600 IN A 192.0.2.77
+192.0.2.77 @ host.com.
+ns.host.com. 300 IN A 192.0.2.77
+192.0.2.77 @ other.com.
+ns.other.com. 300 IN A 192.0.2.77
+192.0.2.77 @ victim.com.
+www.victim.com. 300 IN A 192.0.2.80
+192.0.2.66 @ evil.com.
+`+chain.String()).resolver()
+		if got := find(r, "www.z0.evil.com.", dns.TypeA); !strings.Contains(got, "depend on") {
+			t.Errorf("the chain: %s", got)
+		}
+		if got := find(r, "www.victim.com.", dns.TypeA); !strings.Contains(got, "192.0.2.80") {
+			t.Errorf("afterwards: %s", got)
+		}
+	})
+}

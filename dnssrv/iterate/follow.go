@@ -1,8 +1,11 @@
 package iterate
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -62,10 +65,11 @@ func (j *job) follow(ctx context.Context, q query) (*outcome, error) {
 	anew := false
 	m := minimiser{name: q.name}
 	var known string
+	var last *Failure
 	known, m.whole = j.r.begin(c, q.name)
 	for referrals := 0; referrals < maxReferrals; {
 		if ctx.Err() != nil {
-			return nil, &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "finding it out takes too long", Unreached: true}
+			return nil, cmp.Or(last, &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "finding it out takes too long", Unreached: true})
 		}
 		ask, whole := q, true
 		ask.zone = c.zone
@@ -74,14 +78,17 @@ func (j *job) follow(ctx context.Context, q query) (*outcome, error) {
 			ask.typ, ask.do = dns.TypeA, false
 		}
 		o, err := j.poll(ctx, c, ask, whole)
+		if f, ok := errors.AsType[*Failure](err); ok {
+			last = f
+		}
 		switch {
 		case errors.Is(err, errWork):
 			return nil, err
 		case err != nil && !whole:
 			m.whole = true
 			continue
-		case err != nil && !anew && c.zone != "." && time.Since(c.born) > minFailure:
-			// Its servers may be others by now.
+		case err != nil && !anew && c.zone != "." && (time.Since(c.born) > minFailure || j.r.hears.doubtful()):
+			// Its servers may be others by now, or nobody answers at all.
 			j.r.cuts.drop(c.zone)
 			if c, err = j.closest(ctx, parent(c.zone)); err != nil {
 				return nil, err
@@ -148,6 +155,9 @@ func (r *Resolver) hinted() *cut {
 // hints name (RFC 8109).
 func (j *job) root(ctx context.Context) (*cut, error) {
 	r := j.r
+	if slices.ContainsFunc(r.opt.Hints, func(a netip.AddrPort) bool { return a.Port() != port }) {
+		return r.hinted(), nil
+	}
 	for {
 		if c, ok := r.cuts.get(".", time.Now()); ok {
 			return c, nil

@@ -43,10 +43,11 @@ import (
 
 // Options are what a Resolver stands on; the zero value is good.
 type Options struct {
-	// Hints are where the servers of the root are; none: [Root].
+	// Hints are where the servers of the root are; none: [Root]. Where one has a
+	// port other than 53 they are not asked who else there is.
 	Hints []netip.AddrPort
 	// Refuse tells the addresses that are never asked, whoever names them; nil:
-	// none. Hints are asked all the same.
+	// none.
 	Refuse func(netip.Addr) bool
 	// Ask takes the place of the network.
 	Ask func(ctx context.Context, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error)
@@ -70,6 +71,7 @@ type Failure struct {
 	Unreached bool
 
 	missing bool // there is no such name
+	deep    bool // because of how far the question was that led to it, so it says nothing about others
 }
 
 func (f *Failure) Error() string { return f.Text }
@@ -101,6 +103,7 @@ type Resolver struct {
 
 	mu      sync.Mutex
 	servers *memory[*server]
+	room    chan struct{} // for connections over TCP
 	priming chan struct{} // closed when it is over; nil: it is not under way
 	primed  time.Time     // when it last began
 	wg      sync.WaitGroup
@@ -109,7 +112,7 @@ type Resolver struct {
 // New returns a resolver that knows nothing but the hints. Whoever made it
 // closes it.
 func New(o Options) *Resolver {
-	r := &Resolver{opt: o}
+	r := &Resolver{opt: o, room: make(chan struct{}, maxStreams)}
 	if len(r.opt.Hints) == 0 {
 		r.opt.Hints = Root()
 	}
@@ -118,14 +121,12 @@ func New(o Options) *Resolver {
 	r.orphans = newMemory(maxNames, func(l *located) time.Time { return l.until })
 	r.steps = newMemory(maxNames, func(s step) time.Time { return s.until })
 	r.servers = newMemory(maxServers, func(*server) time.Time { return time.Now().Add(time.Hour) })
-	r.servers.gone = (*server).close
-	return r
-}
-
-func (s *server) close() {
-	if s.via != nil {
-		go s.via.Close() // it waits for what is being read
+	r.servers.gone = func(s *server) {
+		if s.via != nil {
+			r.wg.Go(s.via.Close) // it waits for what is being read
+		}
 	}
+	return r
 }
 
 // Close ends all connections. No question may be under way.

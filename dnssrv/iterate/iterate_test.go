@@ -289,3 +289,27 @@ www.some.com. 300 IN A 198.51.100.1
 		}
 	})
 }
+
+// That nobody was reached says little about the next minute, however often it was
+// so before.
+func TestNameServersThatWereOutOfReachAreTriedAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, simple)
+		at := netip.MustParseAddr("192.0.2.12")
+		back := w.servers[at]
+		r := w.resolver()
+		w.servers[at] = nil
+		for i := range 10 {
+			if got := find(r, fmt.Sprintf("x%d.two.com.", i), dns.TypeA); strings.HasPrefix(got, "N") {
+				t.Fatal(got)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		w.servers[at] = back
+		for began := time.Now(); find(r, "www.two.com.", dns.TypeA) != "NOERROR 198.51.100.2"; time.Sleep(5 * time.Second) {
+			if time.Since(began) > longRest+maxUnreached {
+				t.Fatal("it is not found any more")
+			}
+		}
+	})
+}

@@ -24,14 +24,19 @@ const (
 )
 
 const (
-	maxCuts    = 8192             // delegations that are remembered
-	maxNames   = 8192             // name servers whose addresses are
-	maxServers = 4096             // servers of which is known how they have been doing
-	maxLife    = 24 * time.Hour   // of delegations and addresses
-	minLife    = 5 * time.Second  // of the same, so that a TTL of 0 is of use for one question
-	minFailure = 5 * time.Second  // that it is known that something fails (RFC 9520 §3.2);
-	maxFailure = 5 * time.Minute  // twice as long each time it is found again
-	maxStep    = 5 * time.Minute  // that it is known what came of asking for a part of a name
+	maxCuts    = 8192            // delegations that are remembered
+	maxNames   = 8192            // name servers whose addresses are
+	maxServers = 4096            // servers of which is known how they have been doing
+	maxStreams = 256             // connections over TCP
+	idle       = 2 * time.Second // that one is kept without questions
+	maxLife    = 24 * time.Hour  // of delegations and addresses
+	minLife    = 5 * time.Second // of the same, so that a TTL of 0 is of use for one question
+	minFailure = 5 * time.Second // that it is known that something fails (RFC 9520 §3.2);
+	maxFailure = 5 * time.Minute // twice as long each time it is found again
+	maxStep    = 5 * time.Minute // that it is known what came of asking for a part of a name
+	// maxUnreached is that for what fails because nobody was reached.
+	maxUnreached = 30 * time.Second
+
 	lameLife   = 10 * time.Minute // that a server is known not to know a zone
 	retryPrime = 5 * time.Second  // between tries to learn the servers of the root
 )
@@ -51,6 +56,13 @@ func Budget(ctx context.Context) context.Context {
 	b := new(budget)
 	b.left.Store(maxMessages)
 	return context.WithValue(ctx, budgetKey{}, b)
+}
+
+// Spent reports whether a question with ctx may cost nothing any more. Without a
+// [Budget] it may.
+func Spent(ctx context.Context) bool {
+	b, ok := ctx.Value(budgetKey{}).(*budget)
+	return ok && b.spent()
 }
 
 // spend takes one message from the budget. It is false where nothing is left.

@@ -27,7 +27,7 @@ func (j *job) addresses(ctx context.Context, host string) ([]netip.Addr, error) 
 		return l.found()
 	}
 	if j.depth >= maxDepth {
-		return nil, &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "its name servers depend on too many others"}
+		return nil, &Failure{Code: dns.ExtendedErrorCodeNoReachableAuthority, Text: "its name servers depend on too many others", deep: true}
 	}
 	for up := j; up != nil; up = up.above {
 		if up.host == host {
@@ -44,7 +44,7 @@ func (j *job) addresses(ctx context.Context, host string) ([]netip.Addr, error) 
 		}
 		a, err := sub.resolve(ctx, Question{Name: host, Type: typ})
 		switch {
-		case ctx.Err() != nil, errors.Is(err, errWork):
+		case err != nil && (ctx.Err() != nil || errors.Is(err, errWork) || failureOf(err).deep):
 			return nil, err // which is about this question alone
 		case err != nil:
 			why = failureOf(err)
@@ -87,7 +87,11 @@ func lost(m *memory[*located], key string, why *Failure) *Failure {
 	if old := m.old(key); old != nil && old.why != nil {
 		l.failures = old.failures + 1
 	}
-	l.until = time.Now().Add(min(minFailure<<min(l.failures-1, 10), maxFailure))
+	most := maxFailure
+	if why.Unreached { // which may be over at any time
+		most = maxUnreached
+	}
+	l.until = time.Now().Add(min(minFailure<<min(l.failures-1, 10), most))
 	m.put(key, l)
 	return why
 }

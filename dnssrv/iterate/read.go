@@ -42,7 +42,7 @@ type reading struct {
 	hops   int      // aliases in answer
 	cut    *cut     // of referred, and of who serves the root; without the time
 	ttl    uint32   // of cut, in seconds
-	shaky  bool     // the server is a resolver of others (RA and no AA)
+	shaky  bool     // whether the server knows the zone is not sure: it resolves for others (RA and no AA), or says nothing at all
 }
 
 // read finds out what m, a reply to q, means. It never changes m.
@@ -224,12 +224,9 @@ func (r *reader) end() {
 	case deeper != "":
 		r.kind = referred
 		r.servers(r.m.Ns, deeper)
-	case r.m.Authoritative && (above == "" || above == r.q.zone):
-		r.kind = denied
+	case above == "", above == r.q.zone:
+		r.kind, r.shaky = denied, r.shaky || !r.m.Authoritative
 	default:
-		r.kind = lame
-	}
-	if r.kind == denied && !r.m.Authoritative && r.shaky && r.hops == 0 {
 		r.kind = lame
 	}
 }

@@ -3,7 +3,9 @@ package iterate
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -36,6 +38,8 @@ type server struct {
 	rtt      time.Duration // smoothed; 0: unknown
 	failures int           // in a row
 	broken   time.Time     // the last of them
+	lost     time.Time     // when what it did not answer then was asked
+	heard    time.Time     // the last answer
 	rest     time.Time     // until then it is left alone
 	edns     bool          // it has answered with EDNS
 	bare     time.Time     // until then EDNS is left out
@@ -51,7 +55,7 @@ func (r *Resolver) server(a netip.AddrPort) *server {
 	}
 	s := &server{addr: a}
 	if r.opt.Ask == nil {
-		s.via = upstream.New(upstream.Address{Proto: upstream.UDP, IP: a}, upstream.Options{})
+		s.via = upstream.New(upstream.Address{Proto: upstream.UDP, IP: a}, upstream.Options{Idle: idle, Room: r.room})
 	}
 	r.servers.put(key, s)
 	return s
@@ -84,7 +88,7 @@ func (s *server) outlook(now, revived time.Time) outlook {
 func (s *server) worked(took time.Duration, edns bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures = 0
+	s.failures, s.heard = 0, time.Now()
 	s.edns = s.edns || edns
 	if edns {
 		s.bare = time.Time{}
@@ -99,15 +103,15 @@ func (s *server) worked(took time.Duration, edns bool) {
 }
 
 // broke notes that what was asked at start was not answered. Questions lost at
-// the same time count once.
+// about the same time count once, and one lost in a stream of answers not at all.
 func (s *server) broke(start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if start.Before(s.broken) {
+	if s.heard.After(start) || start.Sub(s.lost) < firstGuess {
 		return
 	}
 	s.failures++
-	s.broken = time.Now()
+	s.broken, s.lost = time.Now(), start
 	if s.failures >= down {
 		s.rest = s.broken.Add(min(firstRest<<min(s.failures-down, 10), longRest))
 	}
@@ -158,10 +162,17 @@ func (r *Resolver) ask(ctx context.Context, s *server, q query, b *budget, bare 
 }
 
 // noRoute reports whether an error says that the host has no way to an address,
-// which is not the server's fault.
+// which is not the server's fault. What routers on the way say comes later than
+// connecting a UDP socket, and is.
 func noRoute(err error) bool {
-	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT) ||
-		errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EHOSTUNREACH) && !errors.Is(err, context.DeadlineExceeded)
+	call, ok := errors.AsType[*os.SyscallError](err)
+	if !ok || call.Syscall != "connect" && call.Syscall != "socket" {
+		return false
+	}
+	if _, tcp := errors.AsType[*net.OpError](err); tcp {
+		return false
+	}
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // families knows which of IPv4 and IPv6 the host has.
@@ -200,7 +211,17 @@ type hears struct {
 	revived time.Time // when the last silence ended
 }
 
-const silence = 8 // misses in a row
+const (
+	doubt   = 3 // misses in a row after which it is worth asking others
+	silence = 6 // and after which it is not the servers' fault
+)
+
+// doubtful reports whether nobody has answered lately.
+func (h *hears) doubtful() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.misses >= doubt
+}
 
 func (h *hears) note(heard bool) {
 	h.mu.Lock()

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -23,8 +24,10 @@ const (
 var (
 	errGone   = errors.New("the connection was closed")
 	errSilent = errors.New("the connection is dead")
-	errBusy   = errors.New("too many questions are under way")
 )
+
+// ErrBusy is the error when we have too much to do, and not the resolver.
+var ErrBusy = errors.New("too many questions are under way")
 
 // A pool holds the TCP or TLS connections to a resolver.
 type pool struct {
@@ -106,14 +109,25 @@ func (p *pool) get(ctx context.Context) (*stream, error) {
 func (p *pool) dial(d *dialing) {
 	ctx, cancel := context.WithTimeout(p.r.ctx, dialTimeout)
 	defer cancel()
-	c, err := p.connect(ctx)
+	leave, err := p.r.enter()
+	var c net.Conn
+	if err == nil {
+		if c, err = p.connect(ctx); err != nil {
+			leave()
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(d.done)
 	p.dialing = nil
 	if err == nil && p.closed {
 		c.Close()
+		leave()
 		err = errGone
+	}
+	if errors.Is(err, ErrBusy) { // which is not the other side's fault
+		d.err = err
+		return
 	}
 	if err != nil {
 		p.failures++
@@ -123,10 +137,27 @@ func (p *pool) dial(d *dialing) {
 	}
 	p.failures, p.retry = 0, time.Time{}
 	s := &stream{conn: c, count: &p.r.sent, waiting: map[uint16]*waiter{}}
-	s.gone = func() { p.drop(s) }
+	s.idle = cmp.Or(p.r.opt.Idle, idleTimeout)
+	s.gone = func() {
+		leave()
+		p.drop(s)
+	}
 	p.open = append(p.open, s)
 	d.stream = s
 	p.r.wg.Go(s.read)
+}
+
+// enter takes a place among the open connections. leave gives it back.
+func (r *Resolver) enter() (leave func(), err error) {
+	if r.opt.Room == nil {
+		return func() {}, nil
+	}
+	select {
+	case r.opt.Room <- struct{}{}:
+		return func() { <-r.opt.Room }, nil
+	default:
+		return nil, ErrBusy
+	}
 }
 
 func (p *pool) connect(ctx context.Context) (net.Conn, error) {
@@ -169,6 +200,7 @@ type stream struct {
 	conn  net.Conn
 	count *atomic.Uint64 // of messages sent
 	gone  func()
+	idle  time.Duration
 
 	wmu sync.Mutex // of writing
 
@@ -241,7 +273,7 @@ func (s *stream) enter(w *waiter) (uint16, error) {
 	case s.err != nil:
 		return 0, errGone
 	case len(s.waiting) >= maxPipelined:
-		return 0, errBusy
+		return 0, ErrBusy
 	}
 	id := binary.BigEndian.Uint16(w.sent)
 	for s.waiting[id] != nil {
@@ -286,7 +318,7 @@ func (s *stream) read() {
 	defer s.fail(errGone)
 	in := bufio.NewReaderSize(s.conn, 4096)
 	for junk := 0; junk < maxJunk; {
-		s.conn.SetReadDeadline(time.Now().Add(idleTimeout))
+		s.conn.SetReadDeadline(time.Now().Add(s.idle))
 		head, err := in.Peek(2)
 		if err != nil {
 			return

@@ -56,6 +56,12 @@ type Options struct {
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Roots are who may sign certificates; nil: those of the host.
 	Roots *x509.CertPool
+	// Idle is how long a connection over TCP or TLS is kept without questions; 0:
+	// 20 s.
+	Idle time.Duration
+	// Room has room for as many of them as may be open, among all resolvers that
+	// share it; nil: no limit but that of each.
+	Room chan struct{}
 }
 
 // A Question is what is asked.

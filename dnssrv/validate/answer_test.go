@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -53,6 +54,26 @@ func TestTheEndOfTimeIsNoVerdict(t *testing.T) {
 	if r := l.Validate(ctx, m.Question[0], m); r.State != Bogus || !r.Brief {
 		t.Errorf("got %+v", r)
 	}
+	if r, _ := l.look(t, "www.zone.test.", dns.TypeA); r.State != Secure {
+		t.Errorf("afterwards: %+v", r)
+	}
+}
+
+// What could not be asked, for the answer had cost all it may, is asked for the
+// next one.
+func TestWhatOneAnswerCannotPayForIsAskedForTheNext(t *testing.T) {
+	l := newLab(t)
+	spent := true
+	l.Validator = New(l.Root.DS(), func(ctx context.Context, name string, typ uint16) (*dns.Msg, error) {
+		if spent && name != "." {
+			return nil, fmt.Errorf("asking for %s: %w", name, ErrSpent)
+		}
+		return l.Fetch(ctx, name, typ)
+	}, Options{})
+	if r, _ := l.look(t, "www.zone.test.", dns.TypeA); r.State != Bogus {
+		t.Errorf("unproven: %+v", r)
+	}
+	spent = false
 	if r, _ := l.look(t, "www.zone.test.", dns.TypeA); r.State != Secure {
 		t.Errorf("afterwards: %+v", r)
 	}

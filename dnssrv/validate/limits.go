@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -141,6 +142,8 @@ func (j *job) get(n name, typ uint16, code uint16) (*dns.Msg, *fault) {
 	}
 	what := dns.Type(typ).String() + " of " + n.String()
 	switch {
+	case errors.Is(p.err, ErrSpent):
+		return nil, errWork
 	case p.err != nil:
 		return nil, &fault{code, what + ": " + p.err.Error(), true}
 	case p.msg == nil || p.msg.Rcode != dns.RcodeSuccess && p.msg.Rcode != dns.RcodeNameError:

@@ -30,6 +30,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -78,7 +79,13 @@ type Result struct {
 // name is in presentation format with the last dot, in lower case. The message
 // becomes the validator's. It is called by several goroutines at once and must
 // return soon after ctx ends.
+//
+// An error that is [ErrSpent] says that it is about this judging alone.
 type Fetch func(ctx context.Context, name string, typ uint16) (*dns.Msg, error)
+
+// ErrSpent is the error of a [Fetch] that did not ask, for what is judged has cost
+// all it may. Nothing is remembered of it: somebody else may well be answered.
+var ErrSpent = errors.New("it has cost all it may")
 
 // Options are what a Validator may be told besides; the zero value is good.
 type Options struct {

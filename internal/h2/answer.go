@@ -255,6 +255,7 @@ func (c *Conn) close(s *stream, how ending) {
 		s.cancel()
 	}
 	delete(c.streams, s.id)
+	c.text -= len(s.text)
 	c.recent[s.id/2%uint32(len(c.recent))] = past{s.id, how}
 	s.done = true
 	if !s.busy {

@@ -21,6 +21,7 @@ const (
 	maxPieces  = 16        // frames of one block
 	maxOut     = 64 << 10  // answers that wait to be written, before no more is read
 	maxRest    = 256 << 10 // of answers that the client does not take
+	maxText    = 512 << 10 // of fields of requests under way
 	bufSize    = 4 << 10   // for reading, at first
 	maxBuf     = 2 * (headLen + maxFrame)
 	credit     = window / 2 // bytes of bodies after which the client may send more
@@ -86,6 +87,7 @@ type Conn struct {
 	budget  int
 	bodies  int // streams whose body has not ended
 	rest    int // bytes of all their rests
+	text    int // bytes of all their fields
 	blocked []*stream
 	stuck   time.Time // since when blocked did not shrink
 	window  int64     // what the client takes, in all

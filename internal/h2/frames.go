@@ -1,5 +1,7 @@
 package h2
 
+import "time"
+
 // frame takes in a frame. An error ends the connection.
 func (c *Conn) frame(f frame) error {
 	if c.block != nil && (f.typ != typeContinuation || f.id != c.blockF.id) {
@@ -72,7 +74,7 @@ func (c *Conn) continuation(f frame) error {
 		return nil
 	}
 	block := c.block
-	c.block, c.since = nil, c.now
+	c.block, c.since = nil, time.Time{}
 	return c.open(c.blockF, block, false)
 }
 
@@ -111,6 +113,7 @@ func (c *Conn) open(f frame, block []byte, self bool) error {
 	}
 	s.ended = end
 	c.streams[s.id] = s
+	c.text += len(s.text)
 	if !end {
 		c.bodies++
 		s.begun = c.now
@@ -119,7 +122,7 @@ func (c *Conn) open(f frame, block []byte, self bool) error {
 	case self, !good && !s.big, !s.big && !s.whole(), end && s.length > 0:
 		c.reset(s, codeProtocol)
 		return c.charge()
-	case len(c.streams) > maxStreams || c.working >= maxStreams:
+	case len(c.streams) > maxStreams || c.working >= maxStreams || c.text > maxText:
 		c.reset(s, codeRefused)
 		return c.charge()
 	case end || s.big || s.length > maxBody:

@@ -22,10 +22,10 @@
 //     good by GOAWAY with the reason, and closed.
 //   - Memory and work of a connection are bounded: frames of 16 KiB, header blocks of
 //     32 KiB in sixteen frames, lists of 16 KiB, 200 requests under way, those
-//     that the client has given up included, 64 KiB of bodies, and 256 KiB of
-//     answers that the client does not take. Frames that make work and ask for
-//     nothing (resets, pings, settings, empty frames) are paid for by requests that
-//     are answered.
+//     that the client has given up included, 512 KiB of their fields, 64 KiB of
+//     bodies, and 256 KiB of answers that the client does not take. Frames that make
+//     work and ask for nothing (resets, pings, settings, empty frames) are paid for
+//     by requests that are answered.
 //   - A request must have come after ten seconds, a client that takes nothing in for
 //     two minutes or asks for nothing as long is left. [Conn.Shutdown] lets what is
 //     under way end.

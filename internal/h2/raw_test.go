@@ -309,12 +309,20 @@ func TestConnectionsThatBeginOtherwiseAreReplayed(t *testing.T) {
 				if f, ok := f.(*http2.SettingsFrame); err != nil || !ok || f.IsAck() {
 					t.Fatal(f, err)
 				}
-				go p.WriteSettingsAck()
 			}
-			go func() { p.get(1, "/page"); out.release() }()
+			said := make(chan struct{}) // by one after the other: a Framer is for one
+			go func() {
+				defer close(said)
+				if slow {
+					p.WriteSettingsAck()
+				}
+				p.get(1, "/page")
+				out.release()
+			}()
 			if status, body := p.answered(1); status != "200" || body != "GET /page of oak.home.arpa: 0 0" {
 				t.Errorf("%s %q", status, body)
 			}
+			<-said
 			go func() { p.WriteSettingsAck(); p.get(3, "/rest") }()
 			if status, _ := p.answered(3); status != "200" {
 				t.Error(status)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -64,6 +65,7 @@ type Keeper struct {
 	name   Name
 	where  func() (Addresses, error)
 	client *http.Client
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the name is not looked up
 	poke   chan struct{}
 
 	mu     sync.Mutex
@@ -76,7 +78,7 @@ type Keeper struct {
 func NewKeeper(log *slog.Logger, n Name, where func() (Addresses, error), roots *tls.Config) *Keeper {
 	tr := &http.Transport{TLSClientConfig: roots, DisableKeepAlives: true, ResponseHeaderTimeout: asking}
 	return &Keeper{
-		log: log, name: n, where: where, poke: make(chan struct{}, 1), status: Status{Name: n.Name},
+		log: log, name: n, where: where, lookup: net.DefaultResolver.LookupNetIP, poke: make(chan struct{}, 1), status: Status{Name: n.Name},
 		client: &http.Client{Transport: tr, Timeout: asking, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("the service redirects; use the address that it redirects to")
 		}},
@@ -100,9 +102,14 @@ func (k *Keeper) Again() {
 
 // Run keeps the name until ctx is done.
 func (k *Keeper) Run(ctx context.Context) {
-	var had Addresses
-	var at time.Time // of the last success
+	var at time.Time  // of the last success
+	var not time.Time // nothing is sent before
+	var last error    // of the last update
 	wait := firstWait
+	had := k.found(ctx)
+	if had != (Addresses{}) {
+		at = time.Now()
+	}
 	for ctx.Err() == nil {
 		next := k.name.Interval
 		now, err := k.where()
@@ -111,13 +118,17 @@ func (k *Keeper) Run(ctx context.Context) {
 		case err != nil:
 		case now == (Addresses{}):
 			err = errors.New("the public address is not known yet")
-		case now != had || time.Since(at) > renewal:
+		case now == had && time.Since(at) <= renewal:
+		case time.Now().Before(not):
+			next, err = time.Until(not), last
+		default:
 			if err = k.update(ctx, now); err == nil {
 				had, at, wait = now, time.Now(), firstWait
 				k.log.Info("public name updated", "name", k.name.Name, "a", now.Four, "aaaa", now.Six)
 			} else {
-				next, wait = wait, min(2*wait, mostWait)
+				next, wait, not = wait, min(2*wait, mostWait), time.Now().Add(wait)
 			}
+			last = err
 		}
 		if ctx.Err() != nil {
 			return
@@ -136,6 +147,34 @@ func (k *Keeper) Run(ctx context.Context) {
 		}
 		t.Stop()
 	}
+}
+
+// found is what the name leads to now, if it leads to the address that it should:
+// a restart of the cell is no reason to tell the service anew.
+func (k *Keeper) found(ctx context.Context) Addresses {
+	want, err := k.where()
+	if want = k.wanted(want); err != nil || want == (Addresses{}) || k.lookup == nil {
+		return Addresses{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	all, err := k.lookup(ctx, "ip", k.name.Name)
+	if err != nil {
+		return Addresses{}
+	}
+	var got Addresses
+	for _, a := range all {
+		switch a = a.Unmap(); {
+		case a.Is4() && !got.Four.IsValid():
+			got.Four = a
+		case a.Is6() && !got.Six.IsValid():
+			got.Six = a
+		}
+	}
+	if k.wanted(got) != want {
+		return Addresses{}
+	}
+	return want
 }
 
 // wanted leaves the families that the name is to have.

@@ -59,6 +59,7 @@ func TestAServiceIsToldOfNewAddressesOnly(t *testing.T) {
 	k := NewKeeper(quiet(), Name{
 		Name: "oak.dyn.example", Protocol: "dyndns2", Server: s.URL, User: "ann", Password: "secret", Four: true, Six: true, Interval: time.Hour,
 	}, func() (Addresses, error) { mu.Lock(); defer mu.Unlock(); return at, nil }, &tls.Config{RootCAs: roots})
+	k.lookup = nil
 	run(t, k)
 	nettest.WaitFor(t, 5*time.Second, func() bool { return !k.Status().Updated.IsZero() })
 	if got := seen(); len(got) != 1 || got[0] != "/nic/update hostname=oak.dyn.example&myip=9.9.0.7%2C2600%3A%3A7 ann:secret" {
@@ -123,7 +124,7 @@ func TestNamesAreRenewedBeforeServicesForgetThem(t *testing.T) {
 		n := 0
 		k := NewKeeper(quiet(), Name{Name: "oak.dyn.example", Server: "http://dyn.example", Four: true, Interval: time.Hour},
 			func() (Addresses, error) { return Addresses{Four: home4}, nil }, nil)
-		k.client.Transport = counting(func() { n++ })
+		k.client.Transport, k.lookup = counting(func() { n++ }), nil
 		ctx, cancel := context.WithCancel(t.Context())
 		go k.Run(ctx)
 		time.Sleep(60 * 24 * time.Hour)
@@ -131,6 +132,24 @@ func TestNamesAreRenewedBeforeServicesForgetThem(t *testing.T) {
 		synctest.Wait()
 		if n != 3 {
 			t.Errorf("%d updates in 60 days", n)
+		}
+	})
+}
+
+func TestARestartTellsNobodyAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		k := NewKeeper(quiet(), Name{Name: "oak.dyn.example", Server: "http://dyn.example", Four: true, Interval: time.Hour},
+			func() (Addresses, error) { return Addresses{Four: home4}, nil }, nil)
+		k.client.Transport = counting(func() { n++ })
+		k.lookup = func(context.Context, string, string) ([]netip.Addr, error) { return []netip.Addr{home4, home6}, nil }
+		ctx, cancel := context.WithCancel(t.Context())
+		go k.Run(ctx)
+		time.Sleep(20 * 24 * time.Hour)
+		cancel()
+		synctest.Wait()
+		if n != 0 {
+			t.Errorf("%d updates though the name leads here", n)
 		}
 	})
 }
@@ -164,8 +183,8 @@ zone "dyn.example" { type primary; file "zone"; update-policy { grant oak-key na
 	}
 	server := fmt.Sprintf("127.0.0.1:%d", port)
 	lab := nettest.New(t)
-	p := lab.Self().Start(t, named, "-g", "-c", filepath.Join(dir, "conf"))
-	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(p.Output(), "running") })
+	p := lab.Self().Start(t, named, "-g", "-n", "1", "-c", filepath.Join(dir, "conf"))
+	nettest.WaitFor(t, 10*time.Second, func() bool { return strings.Contains(p.Output(), "all zones loaded") })
 	n := Name{Name: "oak.dyn.example", Server: server, User: "oak-key", Password: secret, Four: true, Six: true}
 	for _, a := range []Addresses{{home4, home6}, {Four: netip.MustParseAddr("9.9.0.8")}} {
 		if err := updateZone(t.Context(), n, a); err != nil {

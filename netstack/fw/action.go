@@ -25,6 +25,7 @@ const (
 	masquerade verdict = "masquerade"
 	// reject tells the sender at once, so that nothing waits for a timeout.
 	reject verdict = "reject with icmpx admin-prohibited"
+	reset  verdict = "reject with tcp reset"
 )
 
 func (v verdict) String() string { return string(v) }
@@ -35,6 +36,8 @@ func (v verdict) exprs() []expr.Any {
 		return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
 	case masquerade:
 		return []expr.Any{&expr.Masq{}}
+	case reset:
+		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}}
 	case reject:
 		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 	}

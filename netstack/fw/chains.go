@@ -6,7 +6,12 @@ import "pic/netstack/policy"
 func (c *compiler) inputs() {
 	links := len(c.m.Rules.Links) > 0
 	ch := c.chain("to_cell", jumped)
-	ch.add(when(known).then(accept), when(protocol(policy.ICMP)).then(accept), when(protocol(policy.ICMPv6)).then(accept))
+	ch.add(
+		when(known).then(accept),
+		when(diverted).then(accept).called("port forwards"),
+		when(protocol(policy.ICMP)).then(accept),
+		when(protocol(policy.ICMPv6)).then(accept),
+	)
 	for _, v := range families {
 		ch.add(
 			when(from(v, "all_services")).then(accept).called("all services"),
@@ -24,6 +29,7 @@ func (c *compiler) inputs() {
 		ch := c.chain("public", jumped)
 		ch.add(
 			when(known).then(accept),
+			when(diverted).then(accept).called("port forwards"),
 			when(invalid).then(drop),
 			when(pings{}, rate{n: pingRate}).then(accept),
 			when(pings{six: true}, rate{n: pingRate}).then(accept),
@@ -91,6 +97,8 @@ func (c *compiler) forwarding() {
 	if c.t.set("remote4") != nil {
 		side := []condition{in(c.m.LAN)}
 		switch {
+		case c.m.OneCard:
+			side = []condition{in(c.m.WAN)}
 		case c.m.LAN == "" && c.m.WAN == "":
 			side = nil
 		case c.m.LAN == "":
@@ -121,6 +129,10 @@ func (c *compiler) forwarding() {
 	for _, e := range c.m.Exits {
 		ch.add(when(in(tun), flag{value: e.Mark()}, out(e.Interface).other()).then(reject).called("past the exit " + e.Name))
 	}
+	ch.add(stray(in(tun)), stray(out(tun)))
+	if c.m.Rules.Router {
+		ch.add(stray(out(c.m.WAN)))
+	}
 	ch.add(when(in(tun)).then(jump("from_vpn")), when(out(tun)).then(jump("to_vpn")))
 	for _, e := range c.m.Exits {
 		if e.Interface != tun {
@@ -130,10 +142,45 @@ func (c *compiler) forwarding() {
 	if c.m.Rules.Router {
 		ch.add(when(in(c.m.WAN)).then(jump("from_wan")))
 	}
+	c.late()
 	ch = c.chain("clamp", clamp)
 	for _, name := range c.narrow() {
 		ch.add(when(out(name), syn{answers: true}).then(fit{}))
 	}
+}
+
+// late is what the cell sends into the tunnel without having been asked. A datagram
+// of a service would open the connection anew whose right was taken away, and make
+// what the peer sends an answer: as [stray], for UDP.
+func (c *compiler) late() {
+	links := len(c.m.Rules.Links) > 0
+	ch := c.chain("late", jumped)
+	for _, v := range families {
+		ch.add(when(to(v, "all_services")).then(accept), when(lookup{v.six, []part{dst, l4, source}, v.set("services")}).then(accept))
+		if links {
+			ch.add(when(to(v, "link_all_services")).then(accept), when(lookup{v.six, []part{dst, l4, source}, v.set("link_services")}).then(accept))
+		}
+	}
+	ch.add(when().then(drop).called("not open any more"))
+	tun := out(c.m.Interface)
+	ch = c.chain("output", output)
+	ch.add(stray(tun))
+	seen := map[uint16]bool{}
+	for _, o := range c.m.Rules.Services {
+		for _, p := range o.Ports {
+			if p.Proto == policy.UDP && !seen[p.Number] {
+				seen[p.Number] = true
+				ch.add(when(tun, opening, sport(p.Number)).then(jump("late")))
+			}
+		}
+	}
+}
+
+// stray ends what goes on without having been opened. The kernel takes any packet
+// of TCP for the beginning of a connection, and by an answer one would come back
+// that was ended because it lost its right.
+func stray(by card) rule {
+	return when(by, opening, syn{not: true}).then(reset).called("not open any more")
 }
 
 // narrow are the interfaces that may take less than others.
@@ -159,7 +206,7 @@ func (c *compiler) between() {
 			when(from(v, "all_peers"), to(v, "members")).then(accept).called("peers"),
 			when(lookup{v.six, []part{src, dst}, v.set("pairs")}).then(accept).called("peers"),
 		)
-		for _, g := range c.groups() {
+		for _, g := range c.groups {
 			ch.add(when(from(v, "to_"+g), to(v, "in_"+g)).then(accept).called("group " + g))
 		}
 		if len(c.m.Rules.Links) > 0 {

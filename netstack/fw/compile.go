@@ -3,7 +3,6 @@ package fw
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"pic/netstack/policy"
 )
@@ -19,6 +18,13 @@ func Compile(m Model) Table {
 	if m.WAN == "" {
 		c.wan = out(m.Interface).other()
 	}
+	c.behind = map[family]bool{}
+	for i := range m.Rules.Peers {
+		for _, n := range m.Rules.Peers[i].Site {
+			c.behind[family{n.Addr().Is6()}] = true
+		}
+	}
+	c.groups = reached(m.Rules.Peers)
 	c.people()
 	c.places()
 	c.ports()
@@ -36,9 +42,11 @@ func Compile(m Model) Table {
 }
 
 type compiler struct {
-	m   Model
-	t   Table
-	wan card // a condition: out by the WAN
+	m      Model
+	t      Table
+	wan    card            // a condition: out by the WAN
+	behind map[family]bool // some peer has a network behind it: sets of peers are of ranges then, and else hashes
+	groups []string        // that somebody may reach and that have somebody in them
 }
 
 var families = []family{{false}, {true}}
@@ -74,14 +82,6 @@ func (c *compiler) networks(name string, nets ...[]prefix) {
 	})
 }
 
-// behind reports whether some peer has a network behind it in the family. Sets
-// of peers are of ranges then; without, they are hashes.
-func (c *compiler) behind(v family) bool {
-	return slices.ContainsFunc(c.m.Rules.Peers, func(p policy.Peer) bool {
-		return slices.ContainsFunc(p.Site, func(n prefix) bool { return v.has(n.Addr()) })
-	})
-}
-
 // of are the addresses and networks of a peer in a family.
 func of(p *policy.Peer, v family, yield func(prefix) bool) {
 	for _, a := range p.Addrs {
@@ -99,7 +99,7 @@ func of(p *policy.Peer, v family, yield func(prefix) bool) {
 // members makes sets of the peers that something is true of.
 func (c *compiler) members(name string, is func(*policy.Peer) bool) {
 	c.both(name, func(v family, s *set) {
-		s.nets = c.behind(v)
+		s.nets = c.behind[v]
 		for i := range c.m.Rules.Peers {
 			if p := &c.m.Rules.Peers[i]; is(p) {
 				of(p, v, func(n prefix) bool { s.net(n); return true })
@@ -121,12 +121,12 @@ func (c *compiler) people() {
 	c.members("all_services", func(p *policy.Peer) bool { return has(p.Services, "all") })
 	c.members("all_peers", func(p *policy.Peer) bool { return has(p.Peers, "all") })
 	c.members("all_cells", func(p *policy.Peer) bool { return has(p.Cells, "all") })
-	for _, g := range c.groups() {
+	for _, g := range c.groups {
 		c.members("in_"+g, func(p *policy.Peer) bool { return has(p.Groups, g) })
 		c.members("to_"+g, func(p *policy.Peer) bool { return has(p.Peers, g) })
 	}
 	c.both("services", func(v family, s *set) {
-		s.nets = c.behind(v)
+		s.nets = c.behind[v]
 		for i := range r.Peers {
 			p := &r.Peers[i]
 			if has(p.Services, "all") {
@@ -146,14 +146,14 @@ func (c *compiler) people() {
 	}
 }
 
-// groups are those that somebody may reach and that have somebody in them.
-func (c *compiler) groups() []string {
+// reached are the groups that somebody may reach and that have somebody in them.
+func reached(peers []policy.Peer) []string {
 	in, to := map[string]bool{}, map[string]bool{}
-	for i := range c.m.Rules.Peers {
-		for _, g := range c.m.Rules.Peers[i].Groups {
+	for i := range peers {
+		for _, g := range peers[i].Groups {
 			in[g] = true
 		}
-		for _, n := range c.m.Rules.Peers[i].Peers {
+		for _, n := range peers[i].Peers {
 			to[n] = true
 		}
 	}
@@ -171,7 +171,7 @@ func (c *compiler) groups() []string {
 func (c *compiler) pairs(byName map[string]*policy.Peer) {
 	for _, v := range families {
 		s := c.newSet(v.set("pairs"), v.kind(), v.kind())
-		s.nets = c.behind(v)
+		s.nets = c.behind[v]
 		for i := range c.m.Rules.Peers {
 			p := &c.m.Rules.Peers[i]
 			for _, n := range p.Peers {
@@ -237,79 +237,6 @@ func (c *compiler) named(link string) bool {
 }
 
 func cellSet(name string) string { return "cell_" + name + "_" }
-
-// places makes the sets of where things are.
-func (c *compiler) places() {
-	r := &c.m.Rules
-	c.networks("lan_nets", r.LAN)
-	c.networks("nowhere", policy.NoHost)
-	var sites, links, out []prefix
-	for i := range r.Peers {
-		sites = append(sites, r.Peers[i].Site...)
-	}
-	for i := range r.Links {
-		links = append(links, r.Links[i].Subnets...)
-		if r.Links[i].Out {
-			out = append(out, r.Links[i].Subnets...)
-		}
-	}
-	if len(sites)+len(links) > 0 {
-		c.networks("remote", sites, links)
-	}
-	var own []prefix
-	for _, a := range slices.Concat(r.Cell, r.Host) {
-		own = append(own, single(a))
-	}
-	c.networks("inside", r.LAN, r.VPN, sites, links, own, policy.NoHost)
-	// What the internet could not answer leaves with the cell's address.
-	hidden := slices.Concat(r.VPN, sites, out)
-	if r.Router {
-		hidden = append(hidden, r.LAN...)
-	}
-	hidden = slices.DeleteFunc(hidden, func(p prefix) bool {
-		return p.Addr().Is6() && (!p.Addr().IsPrivate() || c.m.Delegated && !slices.Contains(r.VPN, p))
-	})
-	c.networks("hidden", hidden)
-	var public, split []prefix
-	for _, a := range r.Public {
-		public = append(public, single(a))
-	}
-	for _, a := range c.m.Split {
-		split = append(split, single(a))
-	}
-	c.networks("public", public)
-	c.networks("split", split)
-	c.both("blocked", func(v family, s *set) {
-		s.nets, s.timed = true, true
-		bans := slices.Clone(c.m.Bans)
-		for _, p := range r.Blocked {
-			bans = append(bans, Ban{Net: p})
-		}
-		s.elems = carve(bans, v)
-	})
-}
-
-// ports makes the sets of open ports and of kinds of ICMP.
-func (c *compiler) ports() {
-	if !c.m.Rules.Router {
-		return
-	}
-	s := c.newSet("open", proto, port)
-	for _, p := range c.m.Rules.Open {
-		s.add(elem{key: protoBytes(p.Proto) + portBytes(p.Number)})
-	}
-	for name, types := range map[string][]byte{"icmp4": icmp4Let, "icmp6": icmp6Let, "icmp6_through": icmp6Through} {
-		k := icmp6
-		if name == "icmp4" {
-			k = icmp4
-		}
-		s := c.newSet(name, k)
-		for _, t := range types {
-			s.add(elem{key: string([]byte{t})})
-		}
-	}
-	slices.SortStableFunc(c.t.sets[len(c.t.sets)-3:], func(a, b *set) int { return strings.Compare(a.name, b.name) })
-}
 
 // screening drops what is blocked before anything is kept about it, and slows
 // floods down.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pic/netstack/policy"
@@ -72,6 +73,7 @@ func full() Model {
 		{Name: "shifted", Proto: policy.TCP, First: 8000, Last: 8002, To: to, ToPort: 9000},
 		{Name: "ssh", Proto: policy.TCP, First: 2222, Last: 2222, To: netip.MustParseAddr("10.77.0.2"), ToPort: 22, From: nets("203.0.113.0/24")},
 		{Name: "six", Proto: policy.TCP, First: 22, Last: 22, To: netip.MustParseAddr("2001:db8:1::20"), ToPort: 22},
+		{Name: "smtp", Proto: policy.TCP, First: 25, Last: 25, To: netip.MustParseAddr("192.168.1.1"), ToPort: 25},
 		{Name: "vpn6", Proto: policy.TCP, First: 2223, Last: 2223, To: netip.MustParseAddr("fd77::2"), ToPort: 22},
 	}
 	m.Mappings = []Mapping{
@@ -98,6 +100,17 @@ func models() map[string]Model {
 	wan.WAN = "wan0"
 	bare.Rules.LAN, bare.Rules.Peers = policy.Private, nil
 	return map[string]Model{"one-arm": small(), "two-cards": wan, "bare": bare, "full": full()}
+}
+
+// On a server with one card the LAN comes in by the WAN's, and reaches what is
+// behind links and peers all the same.
+func TestTheLANOfOneCardReachesLinks(t *testing.T) {
+	m := full()
+	m.Rules.Router, m.LAN, m.WAN, m.OneCard = false, "", "eth0", true
+	want := `iifname "eth0" ip saddr @lan_nets4 ip daddr @remote4 counter packets 0 bytes 0 accept`
+	if text := Compile(m).String(); !strings.Contains(text, want) {
+		t.Errorf("no rule %s in\n%s", want, text)
+	}
 }
 
 // golden compares with a file of testdata; GOLDEN=1 writes it.

@@ -94,6 +94,7 @@ const (
 	dst
 	l4
 	dport
+	source // port
 )
 
 // A lookup is the condition that a set has the packet's parts.
@@ -115,7 +116,7 @@ func words(six bool, parts []part) string {
 	}
 	var w []string
 	for _, p := range parts {
-		w = append(w, [...]string{ip + " saddr", ip + " daddr", "meta l4proto", "th dport"}[p])
+		w = append(w, [...]string{ip + " saddr", ip + " daddr", "meta l4proto", "th dport", "th sport"}[p])
 	}
 	return strings.Join(w, concat)
 }
@@ -146,6 +147,8 @@ func load(six bool, parts []part) []expr.Any {
 			out = append(out, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg})
 		case dport:
 			out = append(out, &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+		case source:
+			out = append(out, &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2})
 		}
 		used += n / 4
 		reg = unix.NFT_REG32_00 + used
@@ -236,14 +239,17 @@ func (p protocol) exprs() []expr.Any {
 }
 
 // syn is the condition that the packet asks for a TCP connection, or, with
-// answers, that it also may grant one.
-type syn struct{ answers bool }
+// answers, that it also may grant one; with not, that it does neither.
+type syn struct{ answers, not bool }
 
 const tcpFIN, tcpSYN, tcpRST, tcpACK = 1, 2, 4, 16
 
 func (s syn) String() string {
-	if s.answers {
+	switch {
+	case s.answers:
 		return "tcp flags syn / syn,rst"
+	case s.not:
+		return "tcp flags != syn / fin,syn,rst,ack"
 	}
 	return "tcp flags syn / fin,syn,rst,ack"
 }
@@ -253,11 +259,15 @@ func (s syn) exprs() []expr.Any {
 	if s.answers {
 		mask = tcpSYN | tcpRST
 	}
+	last := equal(tcpSYN)
+	if s.not {
+		last.Op = expr.CmpOpNeq
+	}
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal(policy.TCP),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{mask}, Xor: []byte{0}},
-		equal(tcpSYN),
+		last,
 	}
 }
 

@@ -58,7 +58,7 @@ func (l lost) ends(f policy.Flow, back netip.Addr) bool {
 		return !l.now.Decide(f).Allow && (l.now.Tunnelled(f.Src) || l.now.Tunnelled(f.Dst))
 	}
 	for _, a := range []netip.Addr{f.Src, f.Dst, back} {
-		if l.old.Knows(a) && !l.now.Knows(a) {
+		if l.old.Knows(a) && !l.now.Knows(a) || l.now.Blocks(a) && !l.old.Blocks(a) {
 			return true
 		}
 	}

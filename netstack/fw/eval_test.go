@@ -179,7 +179,7 @@ func (r *reading) holds(c condition, p *parcel) bool {
 	case protocol:
 		return p.Proto == uint8(c)
 	case syn:
-		return p.Proto == policy.TCP
+		return p.Proto == policy.TCP && !c.not
 	case rate:
 		return !c.over
 	case note:

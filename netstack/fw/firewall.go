@@ -58,7 +58,7 @@ func (f *Firewall) Set(t Table) error {
 			return nil
 		}
 		f.remember(slices.Concat(d.goneChains, d.changedChains))
-		if err := f.transact(func(b *batch) error { return b.change(f.loaded, &t) }); err == nil {
+		if err = f.transact(func(b *batch) error { return b.change(f.loaded, &t) }); err == nil {
 			f.taken(&t)
 			return nil
 		}

@@ -134,8 +134,8 @@ func (b *batch) elements(s *set, list []elem, send func(*nftables.Set, []nftable
 	for _, e := range list {
 		var left time.Duration
 		if !e.end.IsZero() {
-			if left = e.end.Sub(b.at); whole && left < time.Second {
-				continue // over
+			if left = e.end.Sub(b.at); whole && left < time.Second || left <= 0 {
+				continue // over; what is not there cannot be taken out
 			}
 		}
 		n := nftables.SetElement{Key: []byte(e.key)}
@@ -190,6 +190,7 @@ func (b *batch) chain(c *chain) *nftables.Chain {
 		clamp:    {nftables.ChainTypeFilter, nftables.ChainHookForward, -150},
 		forward:  {nftables.ChainTypeFilter, nftables.ChainHookForward, 0},
 		account:  {nftables.ChainTypeFilter, nftables.ChainHookForward, 10},
+		output:   {nftables.ChainTypeFilter, nftables.ChainHookOutput, 0},
 		srcnat:   {nftables.ChainTypeNAT, nftables.ChainHookPostrouting, 100},
 	}
 	if p, ok := place[c.hook]; ok {

@@ -17,6 +17,7 @@ type Model struct {
 	Bans       []Ban        // besides Rules.Blocked
 	Mappings   []Mapping    // besides Rules.Forwards, which has them too
 	Split      []netip.Addr // peers that answer strangers by another way than the tunnel
+	OneCard    bool         // the WAN's card is the LAN's: a server beside the router
 	Delegated  bool         // the LAN has IPv6 addresses that the internet knows
 	NewRate    int          // connections a second that one address may open; below 1: any
 	SynRate    int          // TCP connections a second that the WAN may open; below 1: any

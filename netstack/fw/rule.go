@@ -90,6 +90,7 @@ const (
 	clamp    hook = "type filter hook forward priority mangle; policy accept;"
 	forward  hook = "type filter hook forward priority filter; policy accept;"
 	account  hook = "type filter hook forward priority filter + 10; policy accept;"
+	output   hook = "type filter hook output priority filter; policy accept;"
 	srcnat   hook = "type nat hook postrouting priority srcnat; policy accept;"
 )
 

@@ -76,13 +76,6 @@ func protoBytes(p uint8) string { return word(p) }
 func markBytes(m uint32) string { return string(binaryutil.NativeEndian.PutUint32(m)) }
 func bareBytes(p uint16) string { return portBytes(p)[:2] }
 func (s *set) add(e elem)       { s.elems = append(s.elems, e) }
-func (s *set) addr(a netip.Addr) {
-	e := elem{key: addrBytes(a)}
-	if s.nets {
-		e.last = e.key
-	}
-	s.add(e)
-}
 
 // net adds a network; in a set that is not of ranges, it must be one address.
 func (s *set) net(p netip.Prefix) {

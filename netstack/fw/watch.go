@@ -45,9 +45,10 @@ func (f *Firewall) Watch(ctx context.Context, changed func()) error {
 		case err != nil:
 			return err
 		}
-		if f.theirs(msgs) {
-			changed()
+		if !f.theirs(msgs) {
+			continue
 		}
+		changed()
 		select { // changes come in swarms
 		case <-ctx.Done():
 		case <-time.After(rest):

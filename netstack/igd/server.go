@@ -47,7 +47,10 @@ const (
 	mostLife  = 24 * time.Hour
 	lowest    = 1024 // ports below are not for devices
 	mostAll   = 4096
-	tries     = 64 // to find a port that is free
+
+	mostAsked  = 10 // requests of one device in a second
+	mostAsking = 50 // devices in a second
+	tries      = 64 // to find a port that is free
 )
 
 // A Server answers NAT-PMP and PCP. Use [NewServer].
@@ -59,6 +62,8 @@ type Server struct {
 	mu    sync.Mutex
 	terms Terms
 	open  map[place]*Mapping // by external port
+	asked map[netip.Addr]int // requests of each device in this second
+	began time.Time          // of the second
 	socks map[net.PacketConn]bool
 }
 
@@ -70,7 +75,7 @@ type place struct {
 
 // NewServer returns a server that refuses everybody until the first Set.
 func NewServer(log *slog.Logger, gate Gate) *Server {
-	return &Server{log: log, gate: gate, start: time.Now(), open: map[place]*Mapping{}, socks: map[net.PacketConn]bool{}}
+	return &Server{log: log, gate: gate, start: time.Now(), open: map[place]*Mapping{}, asked: map[netip.Addr]int{}, socks: map[net.PacketConn]bool{}}
 }
 
 // Set makes t the terms. Mappings that they do not allow end at once; where the
@@ -208,6 +213,9 @@ func (s *Server) answer(from netip.AddrPort, b []byte, now time.Time) []byte {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.patient(from.Addr(), now) {
+		return nil // it asks again (RFC 6886 §3.1, RFC 6887 §8.1.1)
+	}
 	switch b[0] {
 	case versionPMP:
 		return s.answerPMP(from.Addr(), b, now)
@@ -217,44 +225,18 @@ func (s *Server) answer(from netip.AddrPort, b []byte, now time.Time) []byte {
 	return refusal(b[1], unsuppVersion, s.epoch(now)) // RFC 6887 §9
 }
 
-func (s *Server) answerPMP(from netip.Addr, b []byte, now time.Time) []byte {
-	r, err := readPMP(b)
-	out := pmpReply{op: r.op, epoch: s.epoch(now), internal: r.internal}
-	switch {
-	case err != nil:
-		return nil
-	case r.op > opTCP:
-		out.result = unsuppOpPMP
-	case !within(from, s.terms.Allow):
-		out.result = notAuthorized
-	case !s.terms.External.Is4():
-		out.result = networkFailed
-	case r.op == opAddress:
-		out.address = s.terms.External
-	case r.life == 0:
-		s.forget(from, protocolOf(r.op), r.internal)
-	default:
-		m, code := s.grant(Mapping{Client: from, Protocol: protocolOf(r.op), Internal: r.internal, External: r.external}, r.life, false, now)
-		out.external, out.life, out.result = m.External, seconds(m.Until.Sub(now)), code.pmp()
+// patient reports whether a device does not ask more often than one that behaves:
+// each wish makes the packet filter anew.
+func (s *Server) patient(from netip.Addr, now time.Time) bool {
+	if now.Sub(s.began) >= time.Second {
+		s.began = now
+		clear(s.asked)
 	}
-	return out.bytes()
-}
-
-func protocolOf(op byte) uint8 {
-	if op == opTCP {
-		return TCP
+	if len(s.asked) >= mostAsking && s.asked[from] == 0 {
+		return false
 	}
-	return UDP
-}
-
-// forget ends the mapping of a device's port; of all its ports for 0
-// (RFC 6886 §3.4).
-func (s *Server) forget(client netip.Addr, protocol uint8, internal uint16) {
-	for at, m := range s.open {
-		if m.Client == client && m.Protocol == protocol && !m.pcp && (internal == 0 || m.Internal == internal) {
-			s.end(at)
-		}
-	}
+	s.asked[from]++
+	return s.asked[from] <= mostAsked
 }
 
 func (s *Server) answerPCP(from netip.Addr, b []byte, now time.Time) []byte {

@@ -72,6 +72,7 @@ func (w *world) pmp(t *testing.T, from string, r pmpRequest) pmpReply {
 
 func (w *world) pcp(t *testing.T, from string, m pcpMessage) pcpMessage {
 	t.Helper()
+	w.now = w.now.Add(100 * time.Millisecond)
 	if !m.client.IsValid() {
 		m.client = netip.MustParseAddr(from)
 	}
@@ -190,6 +191,34 @@ func TestPCPAnswersByTheBook(t *testing.T) {
 	}
 	if out := w.server.answer(netip.MustParseAddrPort("192.168.1.5:1"), ask.bytes()[:30], w.now); out == nil || out[3] != malformed {
 		t.Errorf("cut short: %x", out)
+	}
+}
+
+func TestDevicesThatAskAllTheTimeAreNotHeard(t *testing.T) {
+	w := newWorld(t)
+	from := netip.MustParseAddrPort("192.168.1.5:5000")
+	heard := 0
+	for range 100 {
+		if w.server.answer(from, pmpRequest{op: opAddress}.bytes(), w.now) != nil {
+			heard++
+		}
+	}
+	if heard != mostAsked {
+		t.Errorf("%d of 100 questions in a second answered", heard)
+	}
+	if w.server.answer(from, pmpRequest{op: opAddress}.bytes(), w.now.Add(time.Second)) == nil {
+		t.Error("not heard a second later")
+	}
+}
+
+func TestNATPMPDoesNotChangeWhatPCPMade(t *testing.T) {
+	w := newWorld(t)
+	w.pcp(t, "192.168.1.5", pcpMessage{op: opMap, life: 600, nonce: Nonce{1}, protocol: TCP, internal: 8080, external: 8080})
+	if r := w.pmp(t, "192.168.1.5", pmpRequest{op: opTCP, internal: 8080, external: 8080, life: 60}); r.result != notAuthorized {
+		t.Errorf("%+v", r)
+	}
+	if r := w.pmp(t, "192.168.1.5", pmpRequest{op: opTCP, internal: 8080}); r.result != notAuthorized || w.count() != 1 {
+		t.Errorf("%+v, %d open", r, w.count())
 	}
 }
 

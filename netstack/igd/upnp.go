@@ -64,7 +64,7 @@ func openUPnP(ctx context.Context, way Way, wish Wish) (grip, error) {
 				continue
 			}
 			seen[loc.String()] = true
-			if wan := connectionAt(ctx, loc); wan != nil {
+			if wan := connectionAt(ctx, loc, way.Gateway); wan != nil {
 				return &upnpGrip{way, wish, wan, wish.Port}, nil
 			}
 		}
@@ -84,21 +84,22 @@ func same(host string, a netip.Addr) bool {
 	return err == nil && b == a
 }
 
-// connectionAt reads the description at loc.
-func connectionAt(ctx context.Context, loc *url.URL) wanConnection {
+// connectionAt reads the description at loc. Only a service that is at the gateway
+// itself is spoken to: a description may name any host as the place of its own.
+func connectionAt(ctx context.Context, loc *url.URL, gateway netip.Addr) wanConnection {
 	ctx, cancel := context.WithTimeout(ctx, soapTime)
 	defer cancel()
 	root, err := goupnp.DeviceByURLCtx(ctx, loc)
 	if err != nil {
 		return nil
 	}
-	if all, _ := internetgateway2.NewWANIPConnection2ClientsFromRootDevice(root, loc); len(all) > 0 {
+	if all, _ := internetgateway2.NewWANIPConnection2ClientsFromRootDevice(root, loc); len(all) > 0 && same(all[0].SOAPClient.EndpointURL.Hostname(), gateway) {
 		return all[0]
 	}
-	if all, _ := internetgateway2.NewWANIPConnection1ClientsFromRootDevice(root, loc); len(all) > 0 {
+	if all, _ := internetgateway2.NewWANIPConnection1ClientsFromRootDevice(root, loc); len(all) > 0 && same(all[0].SOAPClient.EndpointURL.Hostname(), gateway) {
 		return all[0]
 	}
-	if all, _ := internetgateway2.NewWANPPPConnection1ClientsFromRootDevice(root, loc); len(all) > 0 {
+	if all, _ := internetgateway2.NewWANPPPConnection1ClientsFromRootDevice(root, loc); len(all) > 0 && same(all[0].SOAPClient.EndpointURL.Hostname(), gateway) {
 		return all[0]
 	}
 	return nil

@@ -32,6 +32,7 @@ const (
 	echo     = time.Second      // within which the same message is not repeated
 	rate     = 300              // messages in a second
 	maxKnown = 1024             // peers, and messages remembered
+	maxPorts = 8                // from which one peer asks
 )
 
 var (
@@ -96,7 +97,7 @@ func (r *reflector) take(from side, src netip.AddrPort, b []byte, now time.Time)
 		if src.Port() != port {
 			a.question = m.Question
 		}
-		if len(r.asked) < maxKnown {
+		if _, again := r.asked[src]; again || r.room(src.Addr(), now) {
 			r.asked[src] = a
 		}
 		return []letter{{body: b}}
@@ -112,6 +113,21 @@ func (r *reflector) take(from side, src netip.AddrPort, b []byte, now time.Time)
 		out = append(out, letter{p, b})
 	}
 	return out
+}
+
+// room reports whether a peer may ask from one more port. Whose time is over makes
+// room for others.
+func (r *reflector) room(peer netip.Addr, now time.Time) bool {
+	own := 0
+	for p, a := range r.asked {
+		switch {
+		case now.Sub(a.at) > patience:
+			delete(r.asked, p)
+		case p.Addr() == peer:
+			own++
+		}
+	}
+	return own < maxPorts && len(r.asked) < maxKnown
 }
 
 // read reads a message. Devices put things into the additional section that are

@@ -100,6 +100,19 @@ func TestAFloodIsNotRepeated(t *testing.T) {
 	}
 }
 
+func TestOnePeerAsksFromAFewPorts(t *testing.T) {
+	r := newReflector(friend)
+	now := time.Now()
+	for i := range 100 {
+		b := query(t, "_ipp._tcp.local.")
+		b[1] = byte(i)
+		r.take(vpn, netip.AddrPortFrom(peer.Addr(), uint16(40000+i)), b, now)
+	}
+	if out := r.take(lan, printer, answer(t, "_ipp._tcp.local. 4500 IN PTR laser._ipp._tcp.local."), now); len(out) != maxPorts {
+		t.Errorf("one answer became %d", len(out))
+	}
+}
+
 func FuzzTake(f *testing.F) {
 	f.Add(query(f, "_ipp._tcp.local."), true)
 	f.Add(answer(f, "_ipp._tcp.local. 4500 IN PTR laser._ipp._tcp.local."), false)

@@ -162,7 +162,7 @@ func (s *station) take(card int, from net.Addr, b []byte) {
 		}
 	}()
 	u, ok := from.(*net.UDPAddr)
-	if !ok || s.own(u.IP) {
+	if !ok {
 		return
 	}
 	side := lan
@@ -171,6 +171,9 @@ func (s *station) take(card int, from net.Addr, b []byte) {
 		side = vpn
 	case s.lan.Index:
 	default:
+		return
+	}
+	if s.own(u.IP) { // asks the kernel, so not for what came by another card
 		return
 	}
 	src := netip.AddrPortFrom(u.AddrPort().Addr().Unmap(), u.AddrPort().Port())

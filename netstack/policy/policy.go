@@ -13,7 +13,6 @@
 package policy
 
 import (
-	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -59,17 +58,17 @@ type Policy struct {
 	rules   Rules
 	own     map[netip.Addr]bool // the cell's and the host's addresses
 	public  map[netip.Addr]bool
-	peers   []peer
+	peers   []*peer
 	at      map[netip.Addr]int // index of the peer with the address
 	sites   []site             // the longest first
-	links   []link
+	links   []*link
 	nets    []net // of links, the longest first
 	blocked ranges
 }
 
 type peer struct {
 	*Peer
-	say      sentences
+	say
 	services map[service]bool
 	every    bool // all services, ports that no service has included
 	peers    map[string]bool
@@ -78,7 +77,7 @@ type peer struct {
 
 type link struct {
 	*Link
-	say      sentences
+	say
 	services map[service]bool
 	every    bool
 }
@@ -107,10 +106,12 @@ func New(r Rules) *Policy {
 	for _, a := range r.Public {
 		p.public[a] = true
 	}
+	share := shared{lists: map[string]map[string]bool{}, ports: map[string]map[service]bool{}}
 	for i := range r.Peers {
 		e := &r.Peers[i]
-		q := peer{Peer: e, say: sayings(e.Name), peers: names(e.Peers), cells: names(e.Cells)}
-		q.services, q.every = r.offered(append(slices.Clone(e.Services), dns))
+		q := &peer{Peer: e, peers: share.names(e.Peers), cells: share.names(e.Cells)}
+		q.who = e.Name
+		q.services, q.every = share.offered(&r, e.Services, true)
 		p.peers = append(p.peers, q)
 		for _, a := range e.Addrs {
 			p.at[a] = i
@@ -121,8 +122,9 @@ func New(r Rules) *Policy {
 	}
 	for i := range r.Links {
 		e := &r.Links[i]
-		q := link{Link: e, say: sayings("the cell " + e.Name)}
-		q.services, q.every = r.offered(e.Services)
+		q := &link{Link: e}
+		q.who = "the cell " + e.Name
+		q.services, q.every = share.offered(&r, e.Services, false)
 		p.links = append(p.links, q)
 		for _, n := range e.Subnets {
 			p.nets = append(p.nets, net{n.Masked(), i})
@@ -208,9 +210,9 @@ func (p *Policy) Decide(f Flow) Verdict {
 	to := p.who(f.Dst)
 	switch from.kind {
 	case member, behind:
-		return p.fromPeer(&p.peers[from.index], to, f)
+		return p.fromPeer(p.peers[from.index], to, f)
 	case linked:
-		return p.fromLink(&p.links[from.index], to, f)
+		return p.fromLink(p.links[from.index], to, f)
 	case inLAN:
 		return p.fromLAN(to)
 	case stranger:
@@ -238,33 +240,33 @@ func (p *Policy) fromPeer(q *peer, to party, f Flow) Verdict {
 	case nobody:
 		return Verdict{Way: ToWAN, Why: "no host has the address it goes to"}
 	case self:
-		return serve(q.services, q.every, &q.say, f)
+		return serve(q.services, q.every, q.words(), f)
 	case vacant:
 		return Verdict{Way: ToPeer, Why: "no device has that address of the VPN"}
 	case member, behind:
-		o := &p.peers[to.index]
+		o := p.peers[to.index]
 		if q.peers[all] || q.peers[o.Name] || slices.ContainsFunc(o.Groups, func(g string) bool { return q.peers[g] }) {
-			return Verdict{Allow: true, Way: ToPeer, Name: o.Name, Why: q.say.peers}
+			return Verdict{Allow: true, Way: ToPeer, Name: o.Name, Why: q.words().peers}
 		}
-		return Verdict{Way: ToPeer, Name: o.Name, Why: q.say.noPeers}
+		return Verdict{Way: ToPeer, Name: o.Name, Why: q.words().noPeers}
 	case linked:
-		o := &p.links[to.index]
+		o := p.links[to.index]
 		if q.cells[all] || q.cells[o.Name] {
-			return Verdict{Allow: true, Way: ToLink, Name: o.Name, Why: q.say.cells}
+			return Verdict{Allow: true, Way: ToLink, Name: o.Name, Why: q.words().cells}
 		}
-		return Verdict{Way: ToLink, Name: o.Name, Why: q.say.noCells}
+		return Verdict{Way: ToLink, Name: o.Name, Why: q.words().noCells}
 	case inLAN:
 		if q.LAN {
-			return Verdict{Allow: true, Way: ToLAN, Why: q.say.lan}
+			return Verdict{Allow: true, Way: ToLAN, Why: q.words().lan}
 		}
-		return Verdict{Way: ToLAN, Why: q.say.noLAN}
+		return Verdict{Way: ToLAN, Why: q.words().noLAN}
 	}
-	v := Verdict{Allow: q.Internet, Way: ToWAN, Why: q.say.internet}
+	v := Verdict{Allow: q.Internet, Way: ToWAN, Why: q.words().internet}
 	if q.Exit != "" {
 		v.Way, v.Name = ToExit, q.Exit
 	}
 	if !q.Internet {
-		v.Why = q.say.noInternet
+		v.Why = q.words().noInternet
 	}
 	return v
 }
@@ -272,23 +274,23 @@ func (p *Policy) fromPeer(q *peer, to party, f Flow) Verdict {
 func (p *Policy) fromLink(l *link, to party, f Flow) Verdict {
 	switch to.kind {
 	case self:
-		return serve(l.services, l.every, &l.say, f)
+		return serve(l.services, l.every, l.words(), f)
 	case inLAN:
 		if l.LAN {
-			return Verdict{Allow: true, Way: ToLAN, Why: l.say.lan}
+			return Verdict{Allow: true, Way: ToLAN, Why: l.words().lan}
 		}
-		return Verdict{Way: ToLAN, Why: l.say.noLAN}
+		return Verdict{Way: ToLAN, Why: l.words().noLAN}
 	case stranger:
 		if l.Out {
-			return Verdict{Allow: true, Way: ToWAN, Why: l.say.internet}
+			return Verdict{Allow: true, Way: ToWAN, Why: l.words().internet}
 		}
-		return Verdict{Way: ToWAN, Why: l.say.noInternet}
+		return Verdict{Way: ToWAN, Why: l.words().noInternet}
 	case linked:
-		return Verdict{Way: ToLink, Name: p.links[to.index].Name, Why: l.say.noCells}
+		return Verdict{Way: ToLink, Name: p.links[to.index].Name, Why: l.words().noCells}
 	case nobody:
 		return Verdict{Way: ToWAN, Why: "no host has the address it goes to"}
 	}
-	return Verdict{Way: ToPeer, Why: l.say.noPeers}
+	return Verdict{Way: ToPeer, Why: l.words().noPeers}
 }
 
 // fromLAN is what the LAN's devices may. They are at home: nothing but the
@@ -371,6 +373,9 @@ func (p *Policy) Knows(a netip.Addr) bool {
 	return ok
 }
 
+// Blocks reports whether a is shut out.
+func (p *Policy) Blocks(a netip.Addr) bool { return p.blocked.has(a) }
+
 // Tunnelled reports whether a is reached through the tunnel.
 func (p *Policy) Tunnelled(a netip.Addr) bool {
 	switch p.who(a).kind {
@@ -378,29 +383,4 @@ func (p *Policy) Tunnelled(a netip.Addr) bool {
 		return true
 	}
 	return false
-}
-
-func names(list []string) map[string]bool {
-	out := map[string]bool{}
-	for _, n := range list {
-		out[n] = true
-	}
-	return out
-}
-
-// sentences are made once, so that deciding makes none.
-type sentences struct {
-	ping, service, noService, lan, noLAN, internet, noInternet, peers, noPeers, cells, noCells string
-}
-
-func sayings(who string) sentences {
-	say := func(format string) string { return fmt.Sprintf(format, who) }
-	return sentences{
-		ping: say("%s may ping the cell"), service: say("%s may use this service of the cell"),
-		noService: say("%s may not use this service of the cell"),
-		lan:       say("%s may reach the LAN"), noLAN: say("%s may not reach the LAN"),
-		internet: say("%s may reach the internet"), noInternet: say("%s may not reach the internet"),
-		peers: say("%s may reach this device"), noPeers: say("%s may not reach this device"),
-		cells: say("%s may reach this linked cell"), noCells: say("%s may not reach this linked cell"),
-	}
 }

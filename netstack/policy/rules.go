@@ -76,21 +76,6 @@ const (
 	dns = "dns"
 )
 
-// offered are the ports of the services of these names; every reports that they
-// are all, which includes whatever else the host listens on.
-func (r *Rules) offered(list []string) (ports map[service]bool, every bool) {
-	ports = map[service]bool{}
-	for _, s := range r.Services {
-		if !slices.Contains(list, s.Name) {
-			continue
-		}
-		for _, p := range s.Ports {
-			ports[service{p.Proto, p.Number}] = true
-		}
-	}
-	return ports, slices.Contains(list, all)
-}
-
 // NoHost are the networks in which no host is reached across a router: loopback,
 // links, groups, and what is reserved.
 var NoHost = []netip.Prefix{

@@ -82,7 +82,7 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 		}
 	}
 	if c.WAN.DHCP {
-		p.lease(c.WAN.Name, four, now)
+		p.lease(c, four, now)
 	} else {
 		p.static(c.WAN)
 	}
@@ -112,7 +112,10 @@ func (p *plan) static(w WAN) {
 	}
 }
 
-func (p *plan) lease(card string, l *dhcp4.Lease, now time.Time) {
+// lease is what the provider gave. A way that it names into the LAN, which would
+// win as it is longer, is not gone.
+func (p *plan) lease(c Config, l *dhcp4.Lease, now time.Time) {
+	card := c.WAN.Name
 	if l == nil || !now.Before(l.Until) {
 		return
 	}
@@ -121,6 +124,9 @@ func (p *plan) lease(card string, l *dhcp4.Lease, now time.Time) {
 		p.mtus = append(p.mtus, mtu{card, l.MTU})
 	}
 	for _, w := range l.Ways() {
+		if lan := c.LAN.Address.Masked(); lan.IsValid() && lan.Bits() <= w.To.Bits() && lan.Contains(w.To.Addr()) {
+			continue
+		}
 		p.way(card, l.Address, w.To, w.Via)
 	}
 }

@@ -26,6 +26,7 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -210,7 +211,7 @@ const pauseAfter = 2 * time.Second
 // keep runs a client of the WAN again and again until ctx ends.
 func (s *Server) keep(ctx context.Context, code string, run func() error) {
 	for ctx.Err() == nil {
-		err := run()
+		err := guarded(run)
 		if ctx.Err() != nil {
 			return
 		}
@@ -226,6 +227,16 @@ func (s *Server) keep(ctx context.Context, code string, run func() error) {
 		case <-time.After(pauseAfter):
 		}
 	}
+}
+
+// guarded turns a panic over something that a server sent into an error.
+func guarded(run func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("a defect made it stop: %v", v)
+		}
+	}()
+	return run()
 }
 
 // Run watches over what Apply has set up until ctx is done, and then puts the

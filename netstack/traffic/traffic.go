@@ -75,6 +75,7 @@ type Server struct {
 	log  *slog.Logger
 	path string
 	src  Sources
+	anew chan struct{} // another Config: look at once, so that all that comes is counted
 
 	mu      sync.Mutex
 	conf    Config
@@ -92,7 +93,7 @@ type Server struct {
 // New returns a server that counts nothing until the first Apply. It keeps the
 // history in the file path.
 func New(log *slog.Logger, path string, src Sources) *Server {
-	return &Server{log: log, path: path, src: src}
+	return &Server{log: log, path: path, src: src, anew: make(chan struct{}, 1)}
 }
 
 // Check accepts everything.
@@ -109,6 +110,10 @@ func (s *Server) Apply(_ context.Context, c Config) error {
 	}
 	if c != s.conf {
 		s.last, s.rates = nil, nil
+		select {
+		case s.anew <- struct{}{}:
+		default:
+		}
 	}
 	s.conf = c
 	return nil
@@ -162,6 +167,8 @@ func (s *Server) Run(ctx context.Context) error {
 			err = errors.Join(err, s.book.Close())
 			s.book, s.hist, s.last, s.rates = nil, nil, nil, nil
 			return err
+		case <-s.anew:
+			s.sample(time.Now())
 		case now := <-tick.C:
 			s.sample(now)
 			if now.Sub(saved) < save {

@@ -200,11 +200,18 @@ export const pages: Record<string, RegExp> = {
 
 /** Tabs that are pages of their own. */
 export const tabs = [
+	"/peers/groups",
+	"/peers/explain",
 	"/network/log",
 	"/network/filter",
 	"/network/zones",
 	"/network/dhcp",
 	"/network/ntp",
+	"/routing/names",
+	"/routing/forwards",
+	"/routing/firewall",
+	"/routing/traffic",
+	"/routing/router",
 	"/logs/timeline",
 	"/settings/people",
 	"/settings/addresses",

@@ -1,6 +1,7 @@
 import { expect, pages, signIn, tabs, test, visit } from "./cell"
 
 test("no page breaks the content security policy", async ({ page, complaints }) => {
+	test.setTimeout(120_000)
 	await signIn(page)
 	const broken: string[] = []
 	await page.exposeFunction("tellViolation", (what: string) => broken.push(what))

@@ -16,16 +16,15 @@ import { ErrorBoundary } from "./shell/boundary"
 import { Shell } from "./shell/shell"
 
 const Login = lazy(() => import("./pages/login"))
+const Enrol = lazy(() => import("./pages/enrol"))
 const Wizard = lazy(() => import("./pages/wizard"))
 
 export function App() {
-	const [, navigate] = useLocation()
+	const [path, navigate] = useLocation()
 	return (
 		<I18nProvider locale="en-US">
 			<RouterProvider navigate={navigate}>
-				<Suspense fallback={null}>
-					<Door />
-				</Suspense>
+				<Suspense fallback={null}>{path === "/enrol" ? <Enrol /> : <Door />}</Suspense>
 				<Toast />
 			</RouterProvider>
 		</I18nProvider>

@@ -99,7 +99,7 @@ export const groups: Group[] = [
 				path: "/routing",
 				name: t("Routing"),
 				icon: Route,
-				about: t("web names, proxy"),
+				about: t("firewall, forwards, web names"),
 				body: lazy(() => import("./pages/routing")),
 			},
 			{

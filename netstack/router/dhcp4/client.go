@@ -15,6 +15,7 @@
 package dhcp4
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer c.close()
-	heard := make(chan *dhcpv4.DHCPv4, 16)
+	heard := make(chan []byte, 16)
 	checked := make(chan verdict, 1)
 	quit := make(chan struct{})
 	defer close(quit)
@@ -100,7 +101,11 @@ func Run(ctx context.Context, o Options) error {
 			do(c.m.checked(time.Now(), v.addr, v.taken))
 		case <-o.Plugged:
 			do(c.m.begin(time.Now(), c.m.lease, c.m.live))
-		case d := <-heard:
+		case frame := <-heard:
+			d := parse(frame)
+			if d == nil {
+				continue
+			}
 			all, err := c.m.message(time.Now(), d)
 			if err != nil && !errors.Is(err, errNotForUs) {
 				c.Log.Warn("an answer is not usable", "kind", d.MessageType().String(), "err", err)
@@ -205,9 +210,9 @@ func (c *client) close() {
 	c.udp.Close()
 }
 
-// listen hands over what is a DHCP message to port 68 until the socket is closed.
+// listen hands over frames to port 68 until the socket is closed.
 // What comes faster than it is taken is dropped.
-func (c *client) listen(heard chan<- *dhcpv4.DHCPv4, quit <-chan struct{}) error {
+func (c *client) listen(heard chan<- []byte, quit <-chan struct{}) error {
 	buf := make([]byte, 4096)
 	for {
 		n, _, err := c.raw.ReadFrom(buf)
@@ -222,12 +227,8 @@ func (c *client) listen(heard chan<- *dhcpv4.DHCPv4, quit <-chan struct{}) error
 		if err != nil { // such as: the network is down; each is told once
 			continue
 		}
-		d := parse(buf[:n])
-		if d == nil {
-			continue
-		}
 		select {
-		case heard <- d:
+		case heard <- bytes.Clone(buf[:n]):
 		default:
 		}
 	}

@@ -19,6 +19,7 @@
 package dhcp6
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer conn.Close()
-	heard := make(chan *dhcpv6.Message, 16)
+	heard := make(chan []byte, 16)
 	failed := make(chan error, 1)
 	quit := make(chan struct{})
 	defer close(quit)
@@ -114,7 +115,11 @@ func Run(ctx context.Context, o Options) error {
 			do(m.tick(time.Now()))
 		case <-o.Plugged:
 			do(m.begin(time.Now(), m.lease))
-		case d := <-heard:
+		case b := <-heard:
+			d, err := dhcpv6.MessageFromBytes(b)
+			if err != nil {
+				continue
+			}
 			all, err := m.message(time.Now(), d)
 			if err != nil && !errors.Is(err, errNotForUs) {
 				o.Log.Debug("an answer is not usable", "kind", d.MessageType.String(), "err", err)
@@ -172,7 +177,7 @@ func linkLocal(card *net.Interface) (netip.Addr, error) {
 
 // hear hands over what servers and relays of the link send, until the socket is
 // closed. What comes faster than it is taken is dropped.
-func hear(conn *net.UDPConn, card *net.Interface, heard chan<- *dhcpv6.Message, quit <-chan struct{}) error {
+func hear(conn *net.UDPConn, card *net.Interface, heard chan<- []byte, quit <-chan struct{}) error {
 	buf := make([]byte, 4096)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
@@ -190,12 +195,8 @@ func hear(conn *net.UDPConn, card *net.Interface, heard chan<- *dhcpv6.Message, 
 		if !from.Addr().IsLinkLocalUnicast() {
 			continue
 		}
-		d, err := dhcpv6.MessageFromBytes(buf[:n])
-		if err != nil {
-			continue
-		}
 		select {
-		case heard <- d:
+		case heard <- bytes.Clone(buf[:n]):
 		default:
 		}
 	}

@@ -76,6 +76,14 @@ function useRead<P extends T.Readable>(
 
 export const useStatus = () => useRead(["status"], "/api/status", { every: 30 })
 export const usePeers = () => useRead(["peers"], "/api/peers", { every: 10 })
+export const useGroups = () => useRead(["groups"], "/api/groups")
+export const usePeerHistory = (name: string, hours: number) =>
+	useQuery({
+		queryKey: ["peers", name, "history", hours],
+		queryFn: () =>
+			read<T.PeerHistory>(`/api/peers/${encodeURIComponent(name)}/history`, { query: { hours } }),
+		refetchInterval: 60_000,
+	})
 export const useUsers = () => useRead(["users"], "/api/users")
 export const useTimeline = () => useRead(["timeline"], "/api/timeline", { query: { limit: 200 } })
 export const useHistory = () => useRead(["config", "history"], "/api/config/history")
@@ -118,6 +126,12 @@ export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every:
 export const useFiles = (path: string) =>
 	useRead(["files", path], "/api/files", { query: { path }, every: 60 })
 export const useRouting = () => useRead(["routing"], "/api/routing", { every: 30 })
+export const useFirewall = () => useRead(["firewall"], "/api/firewall", { every: 5 })
+export const useRouter = () => useRead(["router"], "/api/router", { every: 10 })
+export const useEdge = () => useRead(["edge"], "/api/edge", { every: 15 })
+export const useReach = () => useRead(["wireguard", "check"], "/api/wireguard/check")
+export const useTraffic = (hours: number) =>
+	useRead(["traffic", hours], "/api/traffic", { query: { hours }, every: 10 })
 export const useVault = () => useRead(["vault"], "/api/vault", { every: 60 })
 export const useCells = () => useRead(["cells"], "/api/cells", { every: 60 })
 export const useTokens = () => useRead(["tokens"], "/api/tokens")

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { errorAt, Problem, revisionOf, sentence, toldByFields } from "./client"
-import { addTo, applyPulse, levelRank, lineFits, touchedBy } from "./live"
-import type { Event, Health, Line, Pulse } from "./types"
+import { addTo, applyLive, applyPulse, levelRank, lineFits, touchedBy } from "./live"
+import type { Event, Health, Line, LivePeer, Peer, Pulse } from "./types"
 
 const line = (id: number, level = "INFO", unit = "dns"): Line => ({
 	id,
@@ -86,3 +86,16 @@ test.each([
 	['"abc"', 0],
 	[null, 0],
 ])("the ETag %s is revision %d", (tag, want) => expect(revisionOf(tag)).toBe(want))
+
+test("news of devices change those and leave the others", () => {
+	const list = [
+		{ name: "phone", rxTotal: 1 },
+		{ name: "tv", rxTotal: 2 },
+	] as Peer[]
+	const news = [{ name: "phone", rxTotal: 5, connected: true }, { name: "gone" }] as LivePeer[]
+	expect(applyLive(list, news)).toEqual([
+		{ name: "phone", rxTotal: 5, connected: true },
+		{ name: "tv", rxTotal: 2 },
+	])
+	expect(applyLive(undefined, news)).toBeUndefined()
+})

@@ -2,7 +2,7 @@
 // pure; connect() is the only place that touches the network.
 import type { QueryClient } from "@tanstack/react-query"
 import { addSample, type Sample } from "./rates"
-import type { Event, Health, Line, Pulse, Traffic } from "./types"
+import type { Event, Health, Line, LivePeer, Peer, Pulse, Traffic, WireGuard } from "./types"
 
 export const maxEvents = 500
 export const maxLines = 2000
@@ -40,6 +40,16 @@ export function applyPulse(old: Health | undefined, p: Pulse): Health | undefine
 	return old && { ...old, revision: p.revision, ok: p.ok, sentence: p.sentence, pending: p.pending }
 }
 
+/** The devices with what the stream tells of some of them. */
+export function applyLive(list: Peer[] | undefined, news: readonly LivePeer[]): Peer[] | undefined {
+	if (!list) return undefined
+	const by = new Map(news.map((n) => [n.name, n]))
+	return list.map((p) => {
+		const n = by.get(p.name)
+		return n ? { ...p, ...n } : p
+	})
+}
+
 /** Which queries an event makes stale, by the first part of their key. */
 export function touchedBy(e: Event): string[] {
 	const [noun] = e.kind.split(".")
@@ -59,6 +69,7 @@ export function touchedBy(e: Event): string[] {
 				"vault",
 				"cells",
 				"users",
+				"groups",
 			]
 		case "unit":
 		case "service":
@@ -157,6 +168,16 @@ export function connect(qc: QueryClient): () => void {
 				}),
 			),
 		)
+		on<LivePeer[]>("peers", (news) => {
+			// What is stale stays so: news of some devices do not say who is there.
+			const renew = <T>(key: string, fn: (old: T) => T) => {
+				const s = qc.getQueryState<T>([key])
+				if (s?.data === undefined || s.isInvalidated) return
+				qc.setQueryData<T>([key], fn(s.data), { updatedAt: s.dataUpdatedAt })
+			}
+			renew<Peer[]>("peers", (old) => applyLive(old, news) ?? old)
+			renew<WireGuard>("wireguard", (old) => ({ ...old, peers: applyLive(old.peers, news) ?? [] }))
+		})
 		on<Line>("log", (l) => {
 			for (const [key, lines] of qc.getQueriesData<Line[]>({ queryKey: ["logs"] })) {
 				if (lineFits(l, key[1] as LogFilter)) qc.setQueryData(key, addTo(lines, l, maxLines))

@@ -686,6 +686,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/exits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other ways to the internet, and who uses them */
+        get: operations["exits-get"];
+        put?: never;
+        /** Import the .conf of a WireGuard provider as an exit, or make a linked cell one */
+        post: operations["exits-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exits/{exit}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove an exit that no device and no group uses */
+        delete: operations["exits-exit-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What becomes of a connection from one to another, and why */
+        get: operations["explain-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files": {
         parameters: {
             query?: never;
@@ -698,6 +750,41 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/firewall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Zones, rules with their counters, port forwards, blocked addresses */
+        get: operations["firewall-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/firewall/block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Shut out an address or a network, in both directions */
+        post: operations["firewall-block-post"];
+        /** Lift the block of an address or a network */
+        delete: operations["firewall-block-delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -751,6 +838,24 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/network/dynamic/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or change a public name that follows the cell's address */
+        put: operations["network-dynamic-name-put"];
+        post?: never;
+        /** Remove a public name that follows the cell's address */
+        delete: operations["network-dynamic-name-delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1377,6 +1482,17 @@ export interface components {
              * @description When it last opened a door; absent where never
              */
             used?: string;
+        };
+        Blocked: {
+            net: string;
+            /** @description By the cell itself, until it stops; else in the document */
+            own: boolean;
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description Left out: for good
+             */
+            until?: string;
         };
         Calendar: {
             collections: components["schemas"]["Collection"][];
@@ -2349,6 +2465,75 @@ export interface components {
             time: string;
             unit?: string;
         };
+        Exit: {
+            /**
+             * Format: ip
+             * @description Public address of its other end, as far as known; what the internet sees may be another
+             */
+            address?: string;
+            /** @description The cell's, within the tunnel */
+            addresses: string[];
+            disabled: boolean;
+            /** @description Asked about names for the devices that use it */
+            dns: string[];
+            /** @description As the provider gave it */
+            endpoint?: string;
+            /**
+             * Format: date-time
+             * @description The last
+             */
+            handshake?: string;
+            interface?: string;
+            /** @description It carries IPv4 */
+            ipv4: boolean;
+            /** @description It carries IPv6; if not, devices that use it have none */
+            ipv6: boolean;
+            /** @description The linked cell that it is; absent: a WireGuard provider */
+            link?: string;
+            name: string;
+            /** @description Devices whose internet goes this way */
+            peers: string[];
+            /**
+             * Format: int64
+             * @description Bytes since the start; of a linked cell, all traffic with it
+             */
+            received: number;
+            /** Format: int64 */
+            sent: number;
+            /**
+             * Format: date-time
+             * @description Up or down since then
+             */
+            since?: string;
+            /**
+             * @description Off: disabled, or there is no VPN
+             * @enum {string}
+             */
+            state: "up" | "down" | "off";
+            /** @description Why it cannot be had at all */
+            trouble?: string;
+        };
+        ExplainStep: {
+            /** @description It stands in nobody's way */
+            ok: boolean;
+            text: string;
+            /**
+             * @description Whose say it is
+             * @enum {string}
+             */
+            what: "from" | "to" | "name" | "device" | "policy" | "firewall" | "way" | "answer";
+        };
+        Explanation: {
+            allow: boolean;
+            /** Format: ip */
+            from?: string;
+            /** @description In the order in which a packet meets them */
+            steps: components["schemas"]["ExplainStep"][];
+            /** @description The verdict in one sentence */
+            text: string;
+            /** Format: ip */
+            to?: string;
+        };
         Fact: {
             name: string;
             value: string;
@@ -2367,6 +2552,61 @@ export interface components {
              * @description Bytes; 0 for folders
              */
             size: number;
+        };
+        Firewall: {
+            blocked: components["schemas"]["Blocked"][];
+            /** @description What other firewalls of the host drop of ours */
+            foreign: components["schemas"]["ForeignDrop"][];
+            forwards: components["schemas"]["Forward"][];
+            /** @description Ports that devices opened for themselves */
+            mappings: components["schemas"]["Mapping"][];
+            /** @description The cell filters between LAN and WAN; else only what touches the VPN */
+            router: boolean;
+            /** @description In the order of the table inet pic */
+            rules: components["schemas"]["FirewallRule"][];
+            zones: components["schemas"]["Zone"][];
+        };
+        FirewallRule: {
+            /** Format: int64 */
+            bytes: number;
+            chain: string;
+            /**
+             * Format: int64
+             * @description The kernel's, which is another after the rule was made anew
+             */
+            handle: number;
+            name?: string;
+            /** Format: int64 */
+            packets: number;
+            /** @description In the language of nft */
+            text: string;
+        };
+        ForeignDrop: {
+            /** @example ip filter FORWARD */
+            chain: string;
+            /** @description The command that lets it pass */
+            fix: string;
+            what: string;
+        };
+        Forward: {
+            disabled: boolean;
+            from: string[];
+            /** Format: int32 */
+            last: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Connections that were opened by it
+             */
+            packets: number;
+            /** Format: int32 */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp" | "both";
+            /** Format: ip */
+            to: string;
+            /** Format: int32 */
+            toPort: number;
         };
         Group: {
             chosen: components["schemas"]["PeerRights"];
@@ -2532,6 +2772,15 @@ export interface components {
             unseen: number;
             user: string;
         };
+        Mapping: {
+            /** Format: int32 */
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            to: string;
+            /** Format: date-time */
+            until: string;
+        };
         NTP: {
             /**
              * Format: double
@@ -2575,6 +2824,19 @@ export interface components {
             /** @description The services that it opens */
             scopes: ("mail" | "dav")[];
         };
+        NewBlock: {
+            /**
+             * Format: int64
+             * @description Default: for good
+             */
+            minutes?: number;
+            /**
+             * @description An address or a network
+             * @example 203.0.113.0/24
+             */
+            net: string;
+            reason?: string;
+        };
         NewCertificate: {
             /** @description Host names within the cell's domain */
             names: string[];
@@ -2586,6 +2848,35 @@ export interface components {
             name: string;
             /** @description In base64, where the other side has one already */
             secret?: string;
+        };
+        NewDynamicName: {
+            disabled?: boolean;
+            /** @description 4 and 6; default: both */
+            families?: string[];
+            /** @description Or the TSIG key in base64. It goes into the vault and is never shown again; left out, that of before stays */
+            password?: string;
+            /**
+             * @description Default: dyndns2
+             * @enum {string}
+             */
+            protocol?: "dyndns2" | "rfc2136";
+            /**
+             * @description The https URL of dyndns2, or host:port of the name server
+             * @example https://dyn.example/nic/update
+             */
+            server: string;
+            /** @description Of dyndns2; with rfc2136 the name of the TSIG key */
+            user?: string;
+            /** @description Of rfc2136; default: the name's parent */
+            zone?: string;
+        };
+        NewExit: {
+            /** @description The provider's .conf. Its keys go into the vault */
+            conf?: string;
+            /** @description A linked cell that lets this one out */
+            link?: string;
+            /** @description One DNS label */
+            name: string;
         };
         NewGroup: {
             /** @description Linked cells, by name; all or none; default: all */
@@ -3511,6 +3802,15 @@ export interface components {
         };
         Woken: {
             mac: string;
+        };
+        Zone: {
+            /** @description In words, what may be opened from there */
+            connection: string;
+            /** @description Empty: any that no other zone names */
+            interface?: string;
+            /** @enum {string} */
+            name: "wan" | "lan" | "vpn" | "cell";
+            nets: string[];
         };
     };
     responses: never;
@@ -4893,6 +5193,149 @@ export interface operations {
             };
         };
     };
+    "exits-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exit"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "exits-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewExit"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "exits-exit-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                exit: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "explain-get": {
+        parameters: {
+            query: {
+                /** @description A device's name, a host name or an address */
+                from: string;
+                /** @description The same, or cell */
+                to: string;
+                protocol?: "tcp" | "udp" | "icmp";
+                port?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "files-get": {
         parameters: {
             query?: {
@@ -4912,6 +5355,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firewall"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-block-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBlock"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "firewall-block-delete": {
+        parameters: {
+            query: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+                /** @description As it was blocked */
+                net: string;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -5102,6 +5652,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Line"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDynamicName"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "network-dynamic-name-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The host name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */

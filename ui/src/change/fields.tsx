@@ -2,7 +2,7 @@
 import { Plus, X } from "lucide-react"
 import type { ReactNode } from "react"
 import { Button, IconButton } from "../kit/button"
-import { Field, inputLook, Switch } from "../kit/field"
+import { Field, inputLook, Select, Switch } from "../kit/field"
 import { t } from "../kit/words"
 import { useDraft } from "./use"
 
@@ -62,6 +62,28 @@ export function DraftNumber({
 			placeholder={standard === undefined ? undefined : String(standard)}
 			isDisabled={!may}
 			autoComplete="off"
+		/>
+	)
+}
+
+export function DraftSelect({
+	path,
+	label,
+	hint,
+	may,
+	stored,
+	options,
+}: Common & { stored: string | undefined; options: readonly (readonly [value: string, text: string])[] }) {
+	const d = useDraft(path, stored ?? "", "")
+	return (
+		<Select
+			label={label}
+			hint={hint}
+			error={d.error}
+			value={d.value}
+			onChange={d.set}
+			options={options}
+			isDisabled={!may}
 		/>
 	)
 }

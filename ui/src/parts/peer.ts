@@ -13,6 +13,7 @@ const alive = 180_000
 
 export function peerState(p: Peer, now = Date.now()): [Tone, string] {
 	if (p.disabled) return ["idle", t("switched off")]
+	if (p.expired) return ["idle", t("its time is over")]
 	if (!happened(p.lastHandshake)) return ["idle", t("never connected")]
 	return now - Date.parse(p.lastHandshake) < alive ? ["ok", t("connected")] : ["idle", t("away")]
 }

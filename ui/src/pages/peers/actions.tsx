@@ -1,8 +1,8 @@
-import { useQuery } from "@tanstack/react-query"
-import { Power, QrCode, Trash2 } from "lucide-react"
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
+import { KeyRound, Link2, Pencil, Power, QrCode, Trash2 } from "lucide-react"
 import { useState } from "react"
 import { call, errorAt, textOf } from "../../api/client"
-import type { Outcome, Peer, PeerOutcome } from "../../api/types"
+import type { EnrolLink, Outcome, Peer, PeerOutcome } from "../../api/types"
 import { useEdit } from "../../change/use"
 import { Button } from "../../kit/button"
 import { Field } from "../../kit/field"
@@ -11,11 +11,13 @@ import { Failed, Skeleton } from "../../kit/states"
 import { Notice } from "../../kit/status"
 import { toast } from "../../kit/toast"
 import { t } from "../../kit/words"
+import { EditPeer } from "./edit"
 import { withPort } from "./filter"
 import { Handover } from "./handover"
+import { LinkHandover } from "./link"
 
 export function Actions({ peer }: { peer: Peer }) {
-	const [open, show] = useState<"code" | "remove" | null>(null)
+	const [open, show] = useState<"code" | "remove" | "edit" | "link" | "keys" | null>(null)
 	const url = `/api/peers/${encodeURIComponent(peer.name)}`
 	const toggle = useEdit((disabled: boolean) => call<PeerOutcome>(url, { method: "PUT", body: { disabled } }))
 	const close = () => show(null)
@@ -27,6 +29,11 @@ export function Actions({ peer }: { peer: Peer }) {
 					...(peer.hasConfig
 						? [{ id: "code", text: t("Show code and file"), icon: QrCode, onAction: () => show("code") }]
 						: []),
+					{ id: "link", text: t("One-time link…"), icon: Link2, onAction: () => show("link") },
+					{ id: "edit", text: t("Change…"), icon: Pencil, onAction: () => show("edit") },
+					...(peer.hasConfig
+						? [{ id: "keys", text: t("New keys…"), icon: KeyRound, onAction: () => show("keys") }]
+						: []),
 					{
 						id: "power",
 						text: peer.disabled ? t("Switch on") : t("Switch off"),
@@ -37,6 +44,9 @@ export function Actions({ peer }: { peer: Peer }) {
 				]}
 			/>
 			{open === "code" && <Code peer={peer} url={url} onClose={close} />}
+			{open === "link" && <MakeLink peer={peer} url={url} onClose={close} />}
+			{open === "keys" && <NewKeys peer={peer} url={url} onClose={close} />}
+			{open === "edit" && <EditPeer peer={peer} url={url} onClose={close} />}
 			{open === "remove" && <Remove peer={peer} url={url} onClose={close} />}
 		</>
 	)
@@ -88,6 +98,70 @@ function Code({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => 
 				<Failed text={textOf(config.error)} retry={() => config.refetch()} />
 			) : (
 				<Skeleton />
+			)}
+		</Dialog>
+	)
+}
+
+function MakeLink({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => void }) {
+	const qc = useQueryClient()
+	const make = useMutation({
+		mutationFn: async () => (await call<EnrolLink>(`${url}/link`, { method: "POST", body: {} })).data,
+		onSuccess: () => qc.invalidateQueries({ queryKey: ["peers"] }),
+	})
+	return (
+		<Dialog title={t("A link for {name}", { name: peer.name })} open onClose={onClose} wide>
+			{make.data ? (
+				<LinkHandover name={peer.name} link={make.data} />
+			) : (
+				<div className="flex flex-col gap-3 pt-1">
+					<p>
+						{t(
+							"Whoever opens the link within a day sets up {name} with new keys; its present ones are worth nothing from then on. A former link ends now.",
+							{ name: peer.name },
+						)}
+					</p>
+					{make.error && <Notice tone="bad" title={textOf(make.error)} />}
+					<DialogActions>
+						<Button kind="quiet" onPress={onClose}>
+							{t("Cancel")}
+						</Button>
+						<Button kind="primary" onPress={() => make.mutate()} isPending={make.isPending}>
+							{t("Make the link")}
+						</Button>
+					</DialogActions>
+				</div>
+			)}
+		</Dialog>
+	)
+}
+
+/** New keys; the former ones stay good until the device uses the new ones. */
+function NewKeys({ peer, url, onClose }: { peer: Peer; url: string; onClose: () => void }) {
+	const rotate = useEdit(() => call<PeerOutcome>(`${url}/rotate`, { method: "POST", body: {} }))
+	const made = rotate.data?.data
+	return (
+		<Dialog title={t("New keys for {name}", { name: peer.name })} open onClose={onClose} wide>
+			{made ? (
+				<Handover name={peer.name} config={made.config} />
+			) : (
+				<div className="flex flex-col gap-3 pt-1">
+					<p>
+						{t(
+							"{name} gets a new code and file. Its present keys work until it first uses the new ones, at most for a week.",
+							{ name: peer.name },
+						)}
+					</p>
+					{rotate.error && <Notice tone="bad" title={textOf(rotate.error)} />}
+					<DialogActions>
+						<Button kind="quiet" onPress={onClose}>
+							{t("Cancel")}
+						</Button>
+						<Button kind="primary" onPress={() => rotate.mutate(undefined)} isPending={rotate.isPending}>
+							{t("Make new keys")}
+						</Button>
+					</DialogActions>
+				</div>
 			)}
 		</Dialog>
 	)

@@ -11,6 +11,8 @@ import { t } from "../../kit/words"
 import { isLoopback } from "../../parts/peer"
 import { type Form, label, request, withPort } from "./filter"
 import { Handover } from "./handover"
+import { kindOptions } from "./kinds"
+import { LinkHandover } from "./link"
 
 const fields = ["name", "owner", "endpoint", "publicKey"]
 
@@ -22,7 +24,9 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 	const [form, change] = useState<Form>({
 		name: "",
 		owner: me?.user ?? "",
+		device: "",
 		tunnel: "full",
+		how: "now",
 		endpoint: "",
 		publicKey: "",
 	})
@@ -37,10 +41,14 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 	}
 	const made = add.data?.data
 	if (made?.peer) {
-		const { peer, config } = made
+		const { peer, config, link } = made
 		return (
 			<Dialog title={t("{name} may come in", { name: peer.name })} open onClose={onClose} wide>
-				<Handover name={peer.name} config={config} endpoint={withPort(form.endpoint, port)} />
+				{link ? (
+					<LinkHandover name={peer.name} link={link} />
+				) : (
+					<Handover name={peer.name} config={config} endpoint={withPort(form.endpoint, port)} />
+				)}
 				<DialogActions>
 					<Button kind="primary" onPress={onClose}>
 						{t("Done")}
@@ -88,6 +96,13 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 					autoComplete="off"
 					isRequired
 				/>
+				<Select
+					label={t("What is it?")}
+					value={form.device}
+					onChange={(v) => set({ device: v })}
+					error={errorAt(add.error, "device")}
+					options={kindOptions}
+				/>
 				{users && users.length > 1 && (
 					<Select
 						label={t("Whose is it?")}
@@ -114,6 +129,19 @@ export function AddPeer({ onClose }: { onClose: () => void }) {
 							value: "split",
 							title: t("Only the cell and the home network"),
 							text: t("The rest goes its usual way."),
+						},
+					]}
+				/>
+				<Choice
+					label={t("How does it get its key?")}
+					value={form.how}
+					onChange={(v) => set({ how: v as Form["how"] })}
+					options={[
+						{ value: "now", title: t("Code or file, now"), text: t("The device is at hand.") },
+						{
+							value: "link",
+							title: t("One-time link"),
+							text: t("To be opened on the device within a day. It makes its own key."),
 						},
 					]}
 				/>

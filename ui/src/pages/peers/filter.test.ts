@@ -23,7 +23,10 @@ test.each([
 
 test("what is left open is not asked for", () => {
 	expect(
-		request({ name: "My Phone", owner: "", tunnel: "full", endpoint: " ", publicKey: "" }, 51820),
+		request(
+			{ name: "My Phone", owner: "", device: "", tunnel: "full", how: "now", endpoint: " ", publicKey: "" },
+			51820,
+		),
 	).toEqual({
 		name: "my-phone",
 		owner: undefined,

@@ -20,7 +20,10 @@ export function label(text: string): string {
 export interface Form {
 	name: string
 	owner: string
+	device: string
 	tunnel: "full" | "split"
+	/** now: a code and a file. link: the device enrols itself later. */
+	how: "now" | "link"
 	endpoint: string
 	publicKey: string
 }
@@ -38,6 +41,8 @@ export function request(f: Form, port: number): NewPeer {
 	return {
 		name: label(f.name),
 		owner: f.owner || undefined,
+		device: f.device || undefined,
+		link: f.how === "link" || undefined,
 		split: f.tunnel === "split",
 		endpoint: withPort(f.endpoint, port) || undefined,
 		publicKey: f.publicKey.trim() || undefined,

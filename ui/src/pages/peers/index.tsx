@@ -1,32 +1,30 @@
-import { ArrowDown, ArrowUp, MonitorSmartphone, Plus, Search } from "lucide-react"
-import { useState } from "react"
+import { Plus } from "lucide-react"
 import { useLocation, useSearchParams } from "wouter"
-import { usePeers, useSession, useUsers } from "../../api/hooks"
-import type { Peer } from "../../api/types"
+import { useSession } from "../../api/hooks"
 import { Button } from "../../kit/button"
-import { Card } from "../../kit/card"
-import { inputLook } from "../../kit/field"
-import { bytes, happened } from "../../kit/format"
-import { Page } from "../../kit/page"
-import { Empty } from "../../kit/states"
-import { Badge, Status } from "../../kit/status"
-import { type Column, Table } from "../../kit/table"
-import { Copy, None, Time } from "../../kit/text"
-import { t, tn } from "../../kit/words"
-import { Loaded } from "../../parts/loaded"
-import { isConnected, peerState } from "../../parts/peer"
-import { Actions } from "./actions"
+import { Page, Tabs } from "../../kit/page"
+import { t } from "../../kit/words"
 import { AddPeer } from "./add"
-import { fits } from "./filter"
+import { Device } from "./device"
+import { Devices } from "./devices"
+import { Explain } from "./explain"
+import { Groups } from "./groups"
+
+const tabs = [
+	{ href: "/peers", text: t("Devices") },
+	{ href: "/peers/groups", text: t("Groups") },
+	{ href: "/peers/explain", text: t("Who reaches whom") },
+]
 
 export default function Peers() {
-	const peers = usePeers()
 	const { data: me } = useSession()
 	const [params] = useSearchParams()
 	const [path, go] = useLocation()
-	const adding = params.has("add")
 	const may = me?.role !== "viewer"
-	const add = () => go(`${path}?add`)
+	const add = () => go("/peers?add")
+	const device = /^\/peers\/device\/([^/]+)$/.exec(path)?.[1]
+	const tab = tabs.some((x) => x.href === path) ? path : "/peers"
+	if (device) return <Device name={decodeURIComponent(device)} may={may} />
 	return (
 		<Page
 			title={t("Peers")}
@@ -38,135 +36,16 @@ export default function Peers() {
 					</Button>
 				)
 			}
+			tabs={me?.role !== "user" && <Tabs label={t("Devices of the VPN")} tabs={tabs} now={tab} />}
 		>
-			<Card flush>
-				<Loaded of={peers}>
-					{(list) =>
-						list.length === 0 ? (
-							<Empty
-								icon={MonitorSmartphone}
-								title={t("No device yet")}
-								action={
-									may && (
-										<Button kind="primary" icon={Plus} onPress={add}>
-											{t("Add a device")}
-										</Button>
-									)
-								}
-							>
-								{t(
-									"Give the device a name, scan the code with its WireGuard app, and it is at home everywhere.",
-								)}
-							</Empty>
-						) : (
-							<PeerTable list={list} may={may} />
-						)
-					}
-				</Loaded>
-			</Card>
-			{adding && <AddPeer onClose={() => go(path, { replace: true })} />}
-		</Page>
-	)
-}
-
-function PeerTable({ list, may }: { list: Peer[]; may: boolean }) {
-	const [params, setParams] = useSearchParams()
-	const { data: users } = useUsers()
-	const text = params.get("q") ?? ""
-	const [typed, type] = useState(text)
-	const shown = list.filter((p) => fits(p, text))
-	const connected = list.filter((p) => isConnected(p)).length
-	const owner = (p: Peer) => users?.find((u) => u.name === p.owner)?.display || p.owner
-	const columns: Column<Peer>[] = [
-		{
-			head: t("Name"),
-			cell: (p) => (
-				<span className="flex min-w-0 flex-col">
-					<span className="font-medium">{p.name}</span>
-					{p.owner && <span className="text-sec font-normal text-muted">{owner(p)}</span>}
-				</span>
-			),
-		},
-		{ head: t("State"), cell: (p) => <State peer={p} /> },
-		{
-			head: t("Address"),
-			cell: (p) => <Copy value={p.address} label={t("the address of {name}", { name: p.name })} />,
-		},
-		{
-			head: t("Last seen"),
-			cell: (p) => <Time at={p.lastHandshake} />,
-			none: (p) => !happened(p.lastHandshake),
-		},
-		{
-			head: t("Carried"),
-			kind: "num",
-			none: (p) => p.rxBytes + p.txBytes === 0,
-			cell: (p) =>
-				p.rxBytes + p.txBytes === 0 ? (
-					<None>{"–"}</None>
-				) : (
-					<span className="inline-flex gap-3 whitespace-nowrap text-muted">
-						<span className="inline-flex items-center gap-1">
-							<ArrowUp size={12} aria-label={t("from the device")} />
-							{bytes(p.rxBytes)}
-						</span>
-						<span className="inline-flex items-center gap-1">
-							<ArrowDown size={12} aria-label={t("to the device")} />
-							{bytes(p.txBytes)}
-						</span>
-					</span>
-				),
-		},
-		{ head: t("May reach"), cell: (p) => <Reach peer={p} /> },
-		...(may ? [{ head: t("Actions"), kind: "end" as const, cell: (p: Peer) => <Actions peer={p} /> }] : []),
-	]
-	return (
-		<>
-			<div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-3">
-				<label className="relative w-full max-w-[280px] max-card:max-w-none">
-					<span className="sr-only">{t("Find a device")}</span>
-					<Search
-						size={14}
-						aria-hidden
-						className="pointer-events-none absolute start-2.5 top-1/2 -translate-y-1/2 text-muted"
-					/>
-					<input
-						type="search"
-						value={typed}
-						placeholder={t("Name, person or address")}
-						onChange={(e) => {
-							type(e.target.value)
-							setParams(e.target.value ? { q: e.target.value } : {}, { replace: true })
-						}}
-						className={`${inputLook} ps-8 focus:outline-2 focus:-outline-offset-1 focus:outline-leaf`}
-					/>
-				</label>
-				<p className="text-muted" role="status">
-					{tn(shown.length, "{n} device, {on} connected", "{n} devices, {on} connected", { on: connected })}
-				</p>
-			</div>
-			{shown.length === 0 ? (
-				<p className="px-4 py-8 text-center text-muted">{t("No device has that name, person or address.")}</p>
+			{tab === "/peers/groups" ? (
+				<Groups />
+			) : tab === "/peers/explain" ? (
+				<Explain />
 			) : (
-				<Table label={t("Devices")} columns={columns} rows={shown} id={(p) => p.name} />
+				<Devices may={may} add={add} />
 			)}
-		</>
-	)
-}
-
-function State({ peer }: { peer: Peer }) {
-	const [tone, word] = peerState(peer)
-	return <Status tone={tone}>{word}</Status>
-}
-
-function Reach({ peer: p }: { peer: Peer }) {
-	const all = [t("Cell"), p.lan && t("LAN"), p.internet && (p.split ? "" : t("Internet"))].filter(Boolean)
-	if (p.disabled) return <None>{t("nothing")}</None>
-	return (
-		<span className="inline-flex flex-wrap gap-1">
-			{all.map((x) => (
-				<Badge key={x as string}>{x}</Badge>
-			))}
-		</span>
+			{params.has("add") && <AddPeer onClose={() => go("/peers", { replace: true })} />}
+		</Page>
 	)
 }

@@ -1,4 +1,5 @@
 import { ShieldCheck } from "lucide-react"
+import { Link } from "wouter"
 import { useWireGuard } from "../../api/hooks"
 import type { Peer, WireGuard } from "../../api/types"
 import { DraftNumber, DraftSwitch, DraftText } from "../../change/fields"
@@ -14,6 +15,8 @@ import { Copy, None, Time } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
 import { isLoopback, peerState } from "../../parts/peer"
+import { Reach } from "../../parts/reach"
+import { Rotate } from "./rotate"
 
 export default function WireGuardPage() {
 	const wg = useWireGuard()
@@ -33,6 +36,7 @@ export default function WireGuardPage() {
 							<State w={w} />
 							<Edit w={w} />
 						</div>
+						{w.enabled && <Reach />}
 						<Peers list={w.peers ?? []} />
 					</>
 				)}
@@ -43,7 +47,7 @@ export default function WireGuardPage() {
 
 function State({ w }: { w: WireGuard }) {
 	return (
-		<Card title={t("The tunnel")}>
+		<Card title={t("The tunnel")} action={<Rotate />}>
 			<Facts>
 				<Fact name={t("State")}>
 					{w.enabled ? <Status tone="ok">{t("on")}</Status> : <Status tone="idle">{t("off")}</Status>}
@@ -59,6 +63,9 @@ function State({ w }: { w: WireGuard }) {
 				<Fact name={t("Addresses")}>
 					<Copy value={w.subnet} label={t("the network")} />
 					{w.subnet6 && <Copy value={w.subnet6} label={t("the IPv6 network")} />}
+				</Fact>
+				<Fact name={t("Devices find it at")}>
+					{w.endpoint ? <Copy value={w.endpoint} label={t("the endpoint")} /> : <None>{t("not known")}</None>}
 				</Fact>
 				<Fact name={t("MTU")}>{w.mtu}</Fact>
 				<Fact name={t("Runs in")}>
@@ -104,13 +111,28 @@ function Edit({ w }: { w: WireGuard }) {
 					stored={s?.port}
 					standard={w.port}
 				/>
+				<DraftNumber
+					path="wireguard.mtu"
+					label={t("MTU")}
+					hint={t("Bytes of a packet within the tunnel. Devices need their files anew.")}
+					may={may}
+					stored={s?.mtu}
+					standard={1420}
+				/>
 			</div>
 		</Card>
 	)
 }
 
 const columns: Column<Peer>[] = [
-	{ head: t("Name"), cell: (p) => <span className="font-medium">{p.name}</span> },
+	{
+		head: t("Name"),
+		cell: (p) => (
+			<Link href={`/peers/device/${p.name}`} className="font-medium hover:underline">
+				{p.name}
+			</Link>
+		),
+	},
 	{
 		head: t("State"),
 		cell: (p) => {
@@ -127,8 +149,14 @@ const columns: Column<Peer>[] = [
 		head: t("Public key"),
 		cell: (p) => <Copy value={p.publicKey} label={t("the key of {name}", { name: p.name })} short />,
 	},
-	{ head: t("Received"), kind: "num", cell: (p) => bytes(p.rxBytes) },
-	{ head: t("Sent"), kind: "num", cell: (p) => bytes(p.txBytes) },
+	{
+		head: t("Now"),
+		kind: "num",
+		none: (p) => p.rxRate + p.txRate < 1,
+		cell: (p) => t("{rate}/s", { rate: bytes(p.rxRate + p.txRate) }),
+	},
+	{ head: t("Received"), kind: "num", cell: (p) => bytes(p.rxTotal) },
+	{ head: t("Sent"), kind: "num", cell: (p) => bytes(p.txTotal) },
 ]
 
 function Peers({ list }: { list: Peer[] }) {

@@ -1,0 +1,10 @@
+package wgdev
+
+import (
+	"os"
+	"testing"
+
+	"pic/internal/nettest"
+)
+
+func TestMain(m *testing.M) { os.Exit(nettest.Main(m)) }
