@@ -2,7 +2,7 @@
 # Builds the one binary: scripts/build.sh OUT [VERSION]. GOOS and GOARCH are obeyed.
 #
 # What runs once in a while, and is much code, is compiled without inlining: it
-# takes a sixth less room that way, and the binary has to fit small boards.
+# takes less room that way (1.2 MB in all), and the binary has to fit small boards.
 set -eu
 cold='
 pic/api/... pic/cell/... pic/cmd/... pic/core/config/...

@@ -348,10 +348,16 @@ async function shot(page: Page, name: string) {
 	] as const) {
 		await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
 		await page.setViewportSize({ width, height })
-		const wider = await page.evaluate(
-			() => window.document.documentElement.scrollWidth - window.document.documentElement.clientWidth,
-		)
-		expect(wider, `${name}, ${look}: wider than the screen by so many px`).toBe(0)
+		// The page takes its new shape after the window has.
+		await expect
+			.poll(
+				() =>
+					page.evaluate(
+						() => window.document.documentElement.scrollWidth - window.document.documentElement.clientWidth,
+					),
+				`${name}, ${look}: wider than the screen by so many px`,
+			)
+			.toBe(0)
 		const dir = process.env.PIC_LOOK
 		if (!dir) continue
 		await page.reload()
