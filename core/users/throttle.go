@@ -98,7 +98,9 @@ func (c *counter[K]) wait(n *count, now time.Time) time.Duration {
 func (c *counter[K]) fail(n *count, now time.Time) {
 	n.fails++
 	n.last = now
-	n.until = now.Add(c.delay(n))
+	if d := c.delay(n); d > 0 {
+		n.until = now.Add(d)
+	}
 }
 
 func (c *counter[K]) delay(n *count) time.Duration {

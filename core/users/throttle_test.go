@@ -304,3 +304,20 @@ func TestMemoryOfStrangersIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// Time may be read before the doors are shut behind a wrong guess: a free one
+// delays nobody.
+func TestAFreeGuessDelaysNobody(t *testing.T) {
+	now := time.Now()
+	c := newCounter[int](perPair)
+	for range perPair.free - 1 {
+		c.fail(c.at(1, now), now)
+	}
+	if d := c.wait(c.at(1, now), now.Add(-time.Millisecond)); d != 0 {
+		t.Errorf("it waits %v", d)
+	}
+	c.fail(c.at(1, now), now)
+	if d := c.wait(c.at(1, now), now); d != perPair.min {
+		t.Errorf("the first one that is not free: %v", d)
+	}
+}
