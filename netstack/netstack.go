@@ -63,6 +63,7 @@ type Server struct {
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	knocking sync.Mutex
 	swept    bool // what an earlier run may have left
 	exits    *exit.Server
 

@@ -64,6 +64,10 @@ func (s State) Shared() bool {
 	return a.IsValid() && (a.IsPrivate() || shared.Contains(a) || a.IsLinkLocalUnicast() || a.IsLoopback())
 }
 
+// Carrier reports whether a is one of those that providers share between customers
+// (RFC 6598).
+func Carrier(a netip.Addr) bool { return shared.Contains(a) }
+
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 const (
