@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/internal/order"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
 )
@@ -91,7 +92,7 @@ func forwardsOf(d *config.Document) []policy.Forward {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b policy.Forward) int { return int(a.Proto) - int(b.Proto) })
+	order.Stable(out, func(a, b policy.Forward) int { return int(a.Proto) - int(b.Proto) })
 	return out
 }
 

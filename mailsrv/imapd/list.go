@@ -7,6 +7,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
+	"pic/internal/order"
 	"pic/mailsrv/store"
 )
 
@@ -44,7 +45,7 @@ func (s *session) names() []name {
 	for _, n := range all {
 		out = append(out, *n)
 	}
-	slices.SortFunc(out, func(a, b name) int { return strings.Compare(a.Name, b.Name) })
+	order.By(out, func(a, b name) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
