@@ -83,6 +83,15 @@ func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server 
 	return s
 }
 
+// Remember has the server write down, in the file at path, how the kernel's settings
+// were before it changed them, for itself after kill -9 and for [Cleanup]. It is
+// called before the first Apply.
+func (s *Server) Remember(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routing = routing{path: path}
+}
+
 // Check reports why c could not be applied.
 func (s *Server) Check(_ context.Context, c Config) error {
 	if err := c.check(); err != nil {
