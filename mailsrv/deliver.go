@@ -257,21 +257,17 @@ func (s *Server) Deliver(ctx context.Context, from string, to []string, msg io.R
 	return s.deliver(ctx, l, users, &store.Body{Head: []byte(head), Rest: sp.section()})
 }
 
-// appendTo stores what an IMAP client brings.
-func (s *Server) appendTo(ctx context.Context, l *life, a *store.Account, box uint32, flags []string, date time.Time, r io.Reader) (store.Appended, error) {
+// receive takes what an IMAP client brings, to be stored.
+func (s *Server) receive(l *life, r io.Reader) (store.New, func(), error) {
 	sp, err := readSpool(r, &s.spooled, l.store.Temp)
 	if err != nil {
-		return store.Appended{}, err
+		return store.New{}, nil, err
 	}
-	defer sp.close()
 	body := &store.Body{Rest: sp.section()}
 	m, err := message.Scan(body.Reader())
 	if err != nil {
-		return store.Appended{}, err
+		sp.close()
+		return store.New{}, nil, err
 	}
-	out, err := a.Append(ctx, box, store.New{Flags: flags, Date: date, Body: body, Aux: structure(m)})
-	if err != nil {
-		s.diskError(err)
-	}
-	return out, err
+	return store.New{Body: body, Aux: structure(m)}, func() { sp.close() }, nil
 }

@@ -264,9 +264,8 @@ func (s *Server) imapOptions(l *life, who *session) *imapd.Options {
 			}
 			return a, nil
 		},
-		Append: func(ctx context.Context, a *store.Account, box uint32, flags []string, date time.Time, r io.Reader) (store.Appended, error) {
-			return s.appendTo(ctx, l, a, box, flags, date, r)
-		},
+		Receive: func(ctx context.Context, r io.Reader) (store.New, func(), error) { return s.receive(l, r) },
+		Trouble: func(err error) { s.diskError(err) },
 	}
 }
 
