@@ -16,10 +16,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"pic/internal/order"
 )
 
 // ErrTemporary says that nobody could say now.
@@ -95,7 +96,7 @@ func MXs(ctx context.Context, r Resolver, domain string) (hosts []MX, exists, se
 			hosts = append(hosts, MX{m.Preference, strings.ToLower(strings.TrimSuffix(m.Mx, "."))})
 		}
 	}
-	slices.SortStableFunc(hosts, func(a, b MX) int { return int(a.Preference) - int(b.Preference) })
+	order.Stable(hosts, func(a, b MX) int { return int(a.Preference) - int(b.Preference) })
 	return hosts, a.Exists, a.Secure, nil
 }
 

@@ -1,4 +1,5 @@
-// Package lookuptest is a DNS for tests.
+// Package lookuptest is a DNS for tests: it answers from the records it was given
+// and from nothing else. No program may use it.
 package lookuptest
 
 import (
