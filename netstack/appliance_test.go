@@ -399,6 +399,7 @@ func TestListenersFollowAChangeOfMode(t *testing.T) {
 
 func TestReadOnlySettingsLeaveTheCellReachable(t *testing.T) {
 	w := newTown(t)
+	w.self.Sysctl("net.ipv4.ip_forward", "0") // a cell that was killed may have left it on
 	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY} {
 		if err := syscall.Mount("/proc/sys/net", "/proc/sys/net", "", flags, ""); err != nil {
 			t.Fatal(err)
