@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -39,7 +40,7 @@ type (
 // rule says who may call it.
 func route[I, O any](a *API, rule Rule, target, summary string, handle func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
 	method, path, _ := strings.Cut(target, " ")
-	op := huma.Operation{
+	op := &huma.Operation{
 		Method:       method,
 		Path:         path,
 		OperationID:  operationID(method, path),
@@ -48,19 +49,17 @@ func route[I, O any](a *API, rule Rule, target, summary string, handle func(cont
 		Metadata:     map[string]any{"rule": rule},
 		Extensions:   map[string]any{"x-rule": string(rule)},
 		MaxBodyBytes: smallBody,
-		// A misspelt dry-run must not become a real edit.
-		RejectUnknownQueryParameters: true,
 	}
 	if rule != Anyone {
 		op.Security = []map[string][]string{{"session": {}}, {"token": {}}}
 	}
 	for _, f := range more {
-		f(&op)
+		f(op)
 	}
-	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, a.problem(ctx, err)
+	a.add(op, reflect.TypeFor[I](), reflect.TypeFor[O](), func(ctx context.Context, in any) (any, error) {
+		out, err := handle(ctx, in.(*I))
+		if err != nil || out == nil {
+			return nil, err
 		}
 		return out, nil
 	})

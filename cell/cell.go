@@ -112,6 +112,7 @@ func Open(_ context.Context, o Options) (_ *Cell, err error) {
 	c.people = users.NewDirectory(c.db.Space("users"), c.unit("people"))
 	c.names = names.New("")
 	c.net = netstack.New(c.unit("wireguard"), c.vault.Get)
+	c.net.Remember(kernelRecord(o.Dir))
 	c.router = router.New(c.unit("router"), c.dir.at("router"))
 	c.pool = listen.NewPool(c.net)
 	c.web = newWeb(c.unit("web"), c.pool)

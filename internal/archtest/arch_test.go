@@ -160,6 +160,27 @@ func TestBannedImports(t *testing.T) {
 	}
 }
 
+// What a package must not call, and why.
+var bannedCalls = map[string]string{
+	"huma.Register": "it is compiled once for every route, which is 2 MB; use route",
+}
+
+func TestBannedCalls(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if of, ok := sel.X.(*ast.Ident); ok && bannedCalls[of.Name+"."+sel.Sel.Name] != "" {
+					t.Errorf("%s calls %s.%s: %s", s.path, of.Name, sel.Sel.Name, bannedCalls[of.Name+"."+sel.Sel.Name])
+				}
+			}
+			return true
+		})
+	}
+}
+
 func TestHumaStaysInTheAPI(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, i := range s.file.Imports {
