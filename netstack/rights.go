@@ -186,7 +186,6 @@ func (c Config) model(g terrain, p passing, now time.Time) fw.Model {
 		Rules: c.rules(g, p, now), Interface: c.Interface, WAN: c.WAN, LAN: c.LAN,
 		Bans: c.bans(p, now), Mappings: current(p.mappings, now),
 		Split: c.Filter.Split, NewRate: c.Filter.New, SynRate: c.Filter.Syn, Accounting: c.Filter.Accounting,
-		Delegated: slices.ContainsFunc(g.lan, func(n netip.Prefix) bool { return n.Addr().Is6() && !n.Addr().IsPrivate() }),
 	}
 	for _, e := range c.Exits {
 		m.Exits = append(m.Exits, fw.Exit{Name: e.Name, Number: e.Number, Interface: e.Interface})

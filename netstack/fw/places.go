@@ -36,9 +36,7 @@ func (c *compiler) places() {
 	if r.Router {
 		hidden = append(hidden, r.LAN...)
 	}
-	hidden = slices.DeleteFunc(hidden, func(p prefix) bool {
-		return p.Addr().Is6() && (!p.Addr().IsPrivate() || c.m.Delegated && slices.Contains(r.LAN, p))
-	})
+	hidden = slices.DeleteFunc(hidden, func(p prefix) bool { return p.Addr().Is6() && !p.Addr().IsPrivate() })
 	c.networks("hidden", hidden)
 	var public, split []prefix
 	for _, a := range r.Public {
