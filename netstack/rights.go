@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/internal/order"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
 )
@@ -91,7 +92,7 @@ func forwardsOf(d *config.Document) []policy.Forward {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b policy.Forward) int { return int(a.Proto) - int(b.Proto) })
+	order.Stable(out, func(a, b policy.Forward) int { return int(a.Proto) - int(b.Proto) })
 	return out
 }
 
@@ -185,7 +186,6 @@ func (c Config) model(g terrain, p passing, now time.Time) fw.Model {
 		Rules: c.rules(g, p, now), Interface: c.Interface, WAN: c.WAN, LAN: c.LAN,
 		Bans: c.bans(p, now), Mappings: current(p.mappings, now),
 		Split: c.Filter.Split, NewRate: c.Filter.New, SynRate: c.Filter.Syn, Accounting: c.Filter.Accounting,
-		Delegated: slices.ContainsFunc(g.lan, func(n netip.Prefix) bool { return n.Addr().Is6() && !n.Addr().IsPrivate() }),
 	}
 	for _, e := range c.Exits {
 		m.Exits = append(m.Exits, fw.Exit{Name: e.Name, Number: e.Number, Interface: e.Interface})
