@@ -46,7 +46,7 @@ const views = {
 } as const
 
 test("pages fit 1280, 390 and 320 px", async ({ page, cell }, info) => {
-	test.setTimeout(240_000)
+	test.setTimeout(480_000)
 	const headers = await signIn(page)
 	for (const [name, split] of [
 		["annas-phone", false],
