@@ -32,7 +32,7 @@ func NewKeys(domain string, now time.Time) ([]NewKey, error) {
 	}
 	var out []NewKey
 	for letter, signer := range map[string]crypto.Signer{"r": old, "e": edwards} {
-		k := NewKey{Selector: letter + now.UTC().Format("20060102t1504")}
+		k := NewKey{Selector: letter + now.UTC().Format("20060102t150405")}
 		if k.Private, err = x509.MarshalPKCS8PrivateKey(signer); err != nil {
 			return nil, fmt.Errorf("making keys for %s: %w", domain, err)
 		}

@@ -66,7 +66,7 @@ func (d *Document) validateSending(p *problems) {
 		switch {
 		case !Hostname(k.Domain):
 			p.add(path+".domain", "%q is not a domain in lower case", k.Domain)
-		case !Hostname(k.Selector):
+		case !Hostname(k.Selector + "." + k.Domain):
 			p.add(path+".selector", "must be a label such as k1")
 		case !strings.HasPrefix(k.Record, "v=DKIM1;") || len(k.Record) > 1000:
 			p.add(path+".record", "must be what is published of the key")
