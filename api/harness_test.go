@@ -30,6 +30,7 @@ import (
 	"pic/dnssrv"
 	"pic/internal/listen"
 	"pic/mailsrv"
+	"pic/mailsrv/queue"
 	"pic/netstack"
 	"pic/netstack/edge"
 	"pic/netstack/exit"
@@ -244,6 +245,12 @@ type someMail struct{}
 
 func (someMail) Accounts() ([]mailsrv.AccountStatus, error) {
 	return []mailsrv.AccountStatus{{User: "alice", Messages: 3}, {User: "bob", Messages: 2, Unseen: 1}}, nil
+}
+
+func (someMail) Outbound() *queue.Queue { return nil }
+
+func (someMail) Domains(context.Context) []mailsrv.DomainReport {
+	return []mailsrv.DomainReport{{Domain: "oak.home.arpa", Local: true, Records: []mailsrv.Record{{Kind: "MX", Good: true}, {Kind: "SPF"}, {Kind: "DMARC", Unsure: true}}}}
 }
 
 type someProxy struct{}

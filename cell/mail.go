@@ -14,7 +14,7 @@ import (
 // mailOptions ties the mail server to what it needs of the others.
 func (c *Cell) mailOptions(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error), dns *dnssrv.Server) mailsrv.Options {
 	return mailsrv.Options{
-		Log: c.unit("mail"), Pool: c.pool, Dir: c.dir.at("mail"), Auth: c.login(users.Mail), Cert: cert, DNS: mailDNS{dns},
+		Log: c.unit("mail"), Pool: c.pool, Dir: c.dir.at("mail"), Auth: c.login(users.Mail), Cert: cert, DNS: mailDNS{dns}, Secret: c.vault.Get,
 	}
 }
 

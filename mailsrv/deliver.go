@@ -29,6 +29,7 @@ var (
 	errLoop  = refusal(554, smtp.EnhancedCode{5, 4, 6}, "The message has come through too many servers: a loop")
 	errFull  = refusal(452, smtp.EnhancedCode{4, 3, 1}, "The disk is full; try again later")
 	errDisk  = refusal(452, smtp.EnhancedCode{4, 3, 0}, "The disk fails; try again later")
+	errBusy  = refusal(452, smtp.EnhancedCode{4, 3, 1}, "Too much mail waits to be sent; try again later")
 	errMoved = refusal(450, smtp.EnhancedCode{4, 2, 1}, "A recipient was changed meanwhile; try again")
 )
 
@@ -43,18 +44,22 @@ func (s *Server) accept(ctx context.Context, l *life, e *smtpd.Envelope, r io.Re
 	defer sp.close()
 	id := strings.ToLower(rand.Text()[:16])
 	head := trace(p, e, id, time.Now())
+	more := ""
 	if e.User != "" {
-		more, err := submitted(p, e, sp, id)
-		if err != nil {
+		if more, err = submitted(p, e, sp, id); err != nil {
 			return err
 		}
 		head += more
 	}
 	users := map[string]bool{}
+	var others []string
 	for _, to := range e.To {
 		list, err := p.recipients(e.User, to)
 		if err != nil {
 			return errMoved // it was all right when RCPT was said
+		}
+		if len(list) == 0 {
+			others = append(others, to)
 		}
 		for _, u := range list {
 			users[u] = true
@@ -77,7 +82,13 @@ func (s *Server) accept(ctx context.Context, l *life, e *smtpd.Envelope, r io.Re
 		rest = io.NewSectionReader(rest, f.cut, sp.size-f.cut)
 	}
 	body := &store.Body{Head: []byte(returnPath(e.From) + head), Rest: rest}
-	if err := s.deliver(ctx, l, users, use, body); err != nil {
+	local := func() error { return s.deliver(ctx, l, users, use, body) }
+	if len(others) > 0 {
+		err = s.sendOn(l, p, e, sp, id, more, others, local)
+	} else {
+		err = local()
+	}
+	if err != nil {
 		return s.diskError(err)
 	}
 	s.received.Add(1)

@@ -95,6 +95,12 @@ func start(t testing.TB, c Config) *cell { return startIn(t, c, t.TempDir()) }
 
 func startIn(t testing.TB, c Config, dir string) *cell {
 	t.Helper()
+	return startWith(t, c, dir, Options{DNS: testDNS()})
+}
+
+// startWith starts a server with some options of its own.
+func startWith(t testing.TB, c Config, dir string, o Options) *cell {
+	t.Helper()
 	cert, caPEM, err := certificate()
 	if err != nil {
 		t.Fatal(err)
@@ -108,10 +114,9 @@ func startIn(t testing.TB, c Config, dir string) *cell {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	x.Server = New(Options{
-		Log: log, Pool: listen.NewPool(nil), Dir: x.dir, Auth: testAuth,
-		Cert: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }, DNS: testDNS(),
-	})
+	o.Log, o.Pool, o.Dir, o.Auth = log, listen.NewPool(nil), x.dir, testAuth
+	o.Cert = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }
+	x.Server = New(o)
 	if err := x.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +251,8 @@ func TestWhoGetsWhat(t *testing.T) {
 		"switched off":            {"", "dave@oak.home.arpa", nil, "550 5.2.1"},
 		"alias to nobody":         {"", "old@oak.home.arpa", nil, "550 5.2.1"},
 		"foreign":                 {"", "x@example.net", nil, "550 5.7.1"},
-		"foreign by a user":       {"alice", "x@example.net", nil, "550 5.7.1"},
+		"foreign by a user":       {"alice", "x@example.net", nil, "250"},
+		"percent hack by a user":  {"alice", "x%example.com@example.net", nil, "550 5.1.3"},
 		"local by a user":         {"alice", "bob@oak.home.arpa", []string{"bob"}, "250"},
 		"percent hack":            {"", "x%example.net@oak.home.arpa", nil, "550 5.1.1"},
 		"quoted foreign":          {"", "x@example.net@oak.home.arpa", nil, "550 5.1.1"},

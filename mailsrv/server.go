@@ -13,10 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pic/core/config"
 	"pic/core/users"
 	"pic/internal/listen"
 	"pic/mailsrv/imapd"
 	"pic/mailsrv/lookup"
+	"pic/mailsrv/queue"
 	"pic/mailsrv/smtpd"
 	"pic/mailsrv/store"
 )
@@ -42,6 +44,9 @@ type Server struct {
 	dns  lookup.Resolver
 	tls  *tls.Config
 
+	secret  func(config.Secret) ([]byte, error)
+	sending queue.Options
+
 	policy   atomic.Pointer[policy]
 	smtp     *limiter
 	imap     *limiter
@@ -60,6 +65,7 @@ type life struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	store  *store.Store
+	queue  *queue.Queue
 	wg     sync.WaitGroup // listeners, connections, deliveries
 }
 
@@ -71,12 +77,17 @@ type Options struct {
 	Auth AuthFunc
 	Cert CertFunc
 	DNS  lookup.Resolver // nil: who mail from outside is from is not examined
+	// Secret has the passwords and keys that a document names.
+	Secret func(config.Secret) ([]byte, error)
+	// Queue has what is special about sending; Log, Dir, DNS and Bounce are set by
+	// the server.
+	Queue queue.Options
 }
 
 // New returns a server that serves nothing until the first Apply.
 func New(o Options) *Server {
 	s := &Server{
-		log: o.Log, set: o.Pool.Set(), dir: o.Dir, auth: o.Auth, dns: o.DNS,
+		log: o.Log, set: o.Pool.Set(), dir: o.Dir, auth: o.Auth, dns: o.DNS, secret: o.Secret, sending: o.Queue,
 		tls:  &tls.Config{GetCertificate: o.Cert, MinVersion: tls.VersionTLS12},
 		smtp: newLimiter(maxSMTP, maxSMTPSource), imap: newLimiter(maxIMAP, maxIMAPSource),
 	}
@@ -104,7 +115,11 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		if err != nil {
 			return err
 		}
-		l, fresh = &life{store: st}, true
+		q, err := s.openQueue()
+		if err != nil {
+			return errors.Join(err, st.Close())
+		}
+		l, fresh = &life{store: st, queue: q}, true
 		l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
 	swap, err := s.set.Open(ctx, want)
@@ -116,10 +131,17 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		return err
 	}
 	p := newPolicy(c)
+	p.keys = s.keys(c)
 	s.policy.Store(p)
 	s.mu.Lock()
 	s.life = l
 	s.mu.Unlock()
+	if l != nil {
+		l.queue.SetRoutes(s.routes(c))
+	}
+	if fresh {
+		l.wg.Go(func() { l.queue.Run(l.ctx) })
+	}
 	for _, b := range swap.Added() {
 		s.log.Info("serving", "listen", b.LocalAddr())
 		l.wg.Go(func() { s.listen(l, b) })

@@ -28,6 +28,8 @@ func (d *Document) Clone() *Document {
 	c.Mail.Enabled = copied(d.Mail.Enabled)
 	c.Mail.Listen = slices.Clone(d.Mail.Listen)
 	c.Mail.Domains = slices.Clone(d.Mail.Domains)
+	c.Mail.Smarthost = copied(d.Mail.Smarthost)
+	c.Mail.DKIM = slices.Clone(d.Mail.DKIM)
 	c.Mail.Aliases = each(d.Mail.Aliases, func(a *Alias) { a.To = slices.Clone(a.To) })
 
 	c.DAV.Enabled = copied(d.DAV.Enabled)
