@@ -93,6 +93,26 @@ func (d *Document) validateRouter(p *problems) {
 	if n.WAN.Method == WANStatic && !n.WAN.Address.IsValid() && !n.WAN.Address6.IsValid() {
 		p.add("network.wan.address", "is needed where the method is static")
 	}
+	d.validateLine(p, "network.wan.address", n.WAN.Address)
+	d.validateLine(p, "network.wan.address6", n.WAN.Address6)
+}
+
+// validateLine refuses a WAN whose network would take addresses of the household's.
+// One that only has the household's within it works: the narrower one wins.
+func (d *Document) validateLine(p *problems, path string, wan netip.Prefix) {
+	homes := map[string][]netip.Prefix{
+		"the LAN": {d.Network.LAN.Address, d.Network.LAN.Address6},
+	}
+	if On(d.WireGuard.Enabled) {
+		homes["the VPN"] = []netip.Prefix{d.WireGuard.Subnet, d.WireGuard.Subnet6}
+	}
+	for name, nets := range homes {
+		for _, h := range nets {
+			if wan.IsValid() && h.IsValid() && h.Overlaps(wan) && (wan.Bits() >= h.Bits() || h.Contains(wan.Addr())) {
+				p.add(path, "%s overlaps %s, %s; one of the two needs another network", wan, name, h.Masked())
+			}
+		}
+	}
 }
 
 func (d *Document) validatePortForwards(p *problems) {

@@ -73,6 +73,7 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 	p.settings = []setting{
 		{"ipv6/conf/" + sysName(c.WAN.Name) + "/accept_ra", accept},
 		{"ipv6/conf/" + sysName(c.LAN.Name) + "/accept_ra", "0"},
+		{"ipv6/conf/" + sysName(c.WAN.Name) + "/accept_ra_rt_info_max_plen", "0"}, // no ways but the default one
 		{"ipv4/ip_forward", "1"},
 		{"ipv6/conf/all/forwarding", "1"},
 	}
@@ -112,21 +113,18 @@ func (p *plan) static(w WAN) {
 	}
 }
 
-// lease is what the provider gave. A way that it names into the LAN, which would
-// win as it is longer, is not gone.
+// lease is what the provider gave, as far as it does not claim a home.
 func (p *plan) lease(c Config, l *dhcp4.Lease, now time.Time) {
 	card := c.WAN.Name
-	if l == nil || !now.Before(l.Until) {
+	if l = c.usable(l); l == nil || !now.Before(l.Until) {
 		return
 	}
 	p.addrs = append(p.addrs, address{Card: card, Net: l.Address, preferred: l.Until, valid: l.Until})
 	if l.MTU > 0 {
 		p.mtus = append(p.mtus, mtu{card, l.MTU})
 	}
-	for _, w := range l.Ways() {
-		if lan := c.LAN.Address.Masked(); lan.IsValid() && lan.Bits() <= w.To.Bits() && lan.Contains(w.To.Addr()) {
-			continue
-		}
+	good, _ := c.ways(l)
+	for _, w := range good {
 		p.way(card, l.Address, w.To, w.Via)
 	}
 }
@@ -153,13 +151,13 @@ func (p *plan) delegated(c Config, l *dhcp6.Lease, now time.Time) {
 		return
 	}
 	for _, a := range l.Addresses {
-		if now.Before(a.Valid) {
+		if now.Before(a.Valid) && c.claimed(single(a.Addr)) == nil {
 			p.addrs = append(p.addrs, address{Card: c.WAN.Name, Net: netip.PrefixFrom(a.Addr, 128), preferred: a.Preferred, valid: a.Valid})
 		}
 	}
 	for _, d := range l.Prefixes {
 		lan, ok := forLAN(d.Net)
-		if !ok || !now.Before(d.Valid) {
+		if !ok || !now.Before(d.Valid) || !c.takes(d.Net) {
 			continue
 		}
 		p.addrs = append(p.addrs, address{

@@ -23,6 +23,7 @@ const (
 	codeNoRA     = "router/no-advertisements"
 	codeShort    = "router/prefix-too-small"
 	codeShape    = "router/not-shaped"
+	codeClash    = "router/claims"
 )
 
 func missing(err error) *service.Problem {
