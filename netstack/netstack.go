@@ -69,6 +69,7 @@ type Server struct {
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
+	wan     int    // the MTU of the way out; 0: not known
 	passing passing
 	routing routing
 	turns   map[string]turn         // of links, which of their endpoints is called
@@ -131,10 +132,11 @@ func (s *Server) move(c Config) error {
 		return err
 	}
 	ground := s.possible(c)
+	s.measure(c)
 	filters := ground == TUN || c.Rules.Router
 	var exits []exit.Exit
 	if ground == TUN {
-		exits = c.Exits
+		exits = s.fit(c.Exits)
 	}
 	s.passing.down = s.downOf(exits)
 	if filters {
@@ -260,7 +262,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 		if old.stack != nil {
 			old.stack.Obey(s.policy.Load())
 		}
-		return old.set(c, want)
+		return old.set(c, want, fitted(c.MTU, s.wan))
 	}
 	t, err := s.openTunnel(ground, c, want)
 	if err != nil {
