@@ -16,7 +16,7 @@ func ends() contest {
 		name: "wireguard-ends", title: "WireGuard: bare tunnels with one make at both ends", packages: []string{"wireguard-go"},
 		what: `Two hosts joined by a virtual cable, on both the same program and nothing else: the cell's tunnel without a cell
 around it, upstream's wireguard-go at the version that the cell is built with, and Debian's, of 2022. The processor time is
-that of both ends; the second column has it for each. TCP: bytes that arrived. Packets: those that arrived at a socket behind
+that of both ends; a table of its own has it for each. TCP: bytes that arrived. Packets: those that arrived at a socket behind
 the tunnel; the sender and the receiver are the same for all and take many in one system call. In a flood the sender sends
 what it can and most of it is lost before the tunnel; "256 under way" sends on only as packets arrive, so that next to none
 is lost. MTU 1420.`,
