@@ -152,14 +152,14 @@ func (l *lab) crowd(ctx context.Context, mk makeOf, card, file string) (s silenc
 	if s.base, err = resident(ctx, p); err != nil {
 		return s, err
 	}
-	if s.set, s.setCPU, _, err = timed(ctx, p, "wg", "setconf", card, file); err != nil {
+	if s.set, s.setCPU, _, err = clocked(ctx, p, "wg", "setconf", card, file); err != nil {
 		return s, err
 	}
 	if s.full, err = resident(ctx, p); err != nil {
 		return s, err
 	}
 	var list string
-	if s.show, s.cost, list, err = timed(ctx, p, "wg", "show", card, "dump"); err != nil {
+	if s.show, s.cost, list, err = clocked(ctx, p, "wg", "show", card, "dump"); err != nil {
 		return s, err
 	}
 	if n := strings.Count(list, "\n"); n != crowdSize+1 {
@@ -180,9 +180,9 @@ func (l *lab) crowd(ctx context.Context, mk makeOf, card, file string) (s silenc
 	return s, nil
 }
 
-// timed runs a command and says how long it took, what it cost p, and what it
+// clocked runs a command and says how long it took, what it cost p, and what it
 // wrote.
-func timed(ctx context.Context, p *process, name string, args ...string) (took, cost time.Duration, out string, err error) {
+func clocked(ctx context.Context, p *process, name string, args ...string) (took, cost time.Duration, out string, err error) {
 	before, err := spent([]*process{p})
 	if err != nil {
 		return 0, 0, "", err
