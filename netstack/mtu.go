@@ -108,11 +108,11 @@ func (s *Server) MTU() int {
 	return 0
 }
 
-// fit gives exits the MTU that the way out has room for.
-func (s *Server) fit(exits []exit.Exit) []exit.Exit {
+// fit gives exits the MTU that a way out of the MTU wan has room for.
+func fit(exits []exit.Exit, wan int) []exit.Exit {
 	exits = slices.Clone(exits)
 	for i := range exits {
-		exits[i].MTU = fitted(exits[i].MTU, s.wan)
+		exits[i].MTU = fitted(exits[i].MTU, wan)
 	}
 	return exits
 }

@@ -23,6 +23,9 @@ func TestUsualMTUYieldsToTheWayOutAndAChosenOneDoesNot(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, tt.want)
 		}
 	}
+	if e := fit([]exit.Exit{{MTU: 1420}, {MTU: 1380}}, 1492); e[0].MTU != 1412 || e[1].MTU != 1380 {
+		t.Errorf("exits get %d and %d", e[0].MTU, e[1].MTU)
+	}
 }
 
 func TestTunnelFollowsTheMTUOfTheWayOut(t *testing.T) {
@@ -39,9 +42,6 @@ func TestTunnelFollowsTheMTUOfTheWayOut(t *testing.T) {
 	is("as it begins", 1420)
 	w.self.Run(t, "ip", "link", "set", "wan0", "mtu", "1492")
 	is("PPPoE", 1412)
-	if e := s.fit([]exit.Exit{{MTU: 1420}, {MTU: 1380}}); e[0].MTU != 1412 || e[1].MTU != 1380 {
-		t.Errorf("exits get %d and %d", e[0].MTU, e[1].MTU)
-	}
 	w.self.Run(t, "ip", "route", "add", "default", "via", "198.51.100.2", "mtu", "1400")
 	is("a route that says less", 1320)
 	w.self.Run(t, "ip", "route", "del", "default")

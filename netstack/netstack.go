@@ -147,7 +147,7 @@ func (s *Server) move(c Config) error {
 	filters := ground == TUN || c.Rules.Router
 	var exits []exit.Exit
 	if ground == TUN {
-		exits = s.fit(c.Exits)
+		exits = fit(c.Exits, s.wan)
 	}
 	s.passing.down = s.downOf(exits)
 	if filters {
