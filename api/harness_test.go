@@ -140,6 +140,7 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+func (someNetwork) MTU() int                     { return 0 }
 func (someNetwork) Exits() []exit.Status         { return nil }
 
 // There is no exit to knock by.

@@ -71,6 +71,7 @@ type Server struct {
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
+	wan     int    // the MTU of the way out; 0: not known
 	passing passing
 	owed    []*policy.Policy // whose connections are still to be ended; nil: a former run's
 	routing routing
@@ -143,10 +144,11 @@ func (s *Server) move(c Config) error {
 		return err
 	}
 	ground := s.possible(c)
+	s.measure(c)
 	filters := ground == TUN || c.Rules.Router
 	var exits []exit.Exit
 	if ground == TUN {
-		exits = c.Exits
+		exits = fit(c.Exits, s.wan)
 	}
 	s.passing.down = s.downOf(exits)
 	if filters {
@@ -272,7 +274,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 		if old.stack != nil {
 			old.stack.Obey(s.policy.Load())
 		}
-		return old.set(c, want)
+		return old.set(c, want, fitted(c.MTU, s.wan))
 	}
 	t, err := s.openTunnel(ground, c, want)
 	if err != nil {
