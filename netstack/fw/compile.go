@@ -295,7 +295,15 @@ func cellSet(name string) string { return "cell_" + name + "_" }
 func (c *compiler) screening() {
 	ch := c.chain("screen", screen)
 	ch.add(when(in("lo")).then(accept))
+	// Rights go by addresses, so nobody else may use those of the tunnel's people.
+	ours := []string{"members"}
+	if len(c.m.Rules.Links) > 0 {
+		ours = append(ours, "link_nets")
+	}
 	for _, v := range families {
+		for _, name := range ours {
+			ch.add(when(in(c.m.Interface).other(), from(v, name)).then(drop).called("not by the tunnel"))
+		}
 		ch.add(
 			when(from(v, "blocked")).then(drop).called("blocked"),
 			when(to(v, "blocked")).then(drop).called("blocked"),
