@@ -28,6 +28,7 @@ type relief struct {
 
 // join has the queries that come to c seen to. leave ends that.
 func (r *relief) join(c *crew) {
+	c.heard.Store(-int64(reliefLasts)) // nothing yet
 	r.change(func(all []*crew) []*crew { return append(all, c) })
 }
 
