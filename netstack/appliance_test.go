@@ -399,6 +399,8 @@ func TestListenersFollowAChangeOfMode(t *testing.T) {
 
 func TestReadOnlySettingsLeaveTheCellReachable(t *testing.T) {
 	w := newTown(t)
+	// A run that another test killed may have left them on.
+	w.self.Run(t, "sysctl", "-w", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
 	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY} {
 		if err := syscall.Mount("/proc/sys/net", "/proc/sys/net", "", flags, ""); err != nil {
 			t.Fatal(err)

@@ -76,10 +76,10 @@ func (b *Book) Link(token string, from netip.Addr) (Link, error) {
 // UseLink uses a link up. Of all who try, one gets it; that it is used is kept when
 // UseLink returns. Errors are as those of [Book.Link].
 func (b *Book) UseLink(ctx context.Context, token string, from netip.Addr) (Link, error) {
-	now := time.Now()
-	if !b.links.open(from, now) {
-		return Link{}, ErrTries
+	if l, err := b.Link(token, from); err != nil {
+		return l, err // a wrong token is not worth a transaction
 	}
+	now := time.Now()
 	var l Link
 	err := b.Space.Update(ctx, func(w state.Writer) (err error) {
 		if l, err = good(w, token, now); err != nil {
@@ -157,17 +157,19 @@ func good(r state.Reader, token string, now time.Time) (Link, error) {
 }
 
 const (
-	freeTries = 20               // of one source
-	allTries  = 2000             // of everybody
-	window    = 10 * time.Minute // in which they count
+	freeTries  = 20               // of one source
+	mostTrying = 2048             // sources that are counted
+	window     = 10 * time.Minute // in which they count
 )
 
-// A door counts wrong tokens. No one guesses 260 bits; it keeps those who try from
-// costing the cell more than a look at a table.
+// A door counts wrong tokens, each source's by themselves. No one guesses 260 bits;
+// it keeps who tries from costing the cell more than a look at a table. There is no
+// limit for all together: whoever has many addresses would shut the door for the
+// household with it. Of more sources than the table has room for, the later ones
+// are not counted in this window; a wrong token of theirs is a look in vain.
 type door struct {
 	mu    sync.Mutex
 	began time.Time
-	all   int
 	tries map[netip.Prefix]int
 }
 
@@ -186,15 +188,17 @@ func (d *door) open(from netip.Addr, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now.Sub(d.began) > window {
-		d.began, d.all = now, 0
+		d.began = now
 		clear(d.tries)
 	}
-	return d.all < allTries && d.tries[sourceOf(from)] < freeTries
+	return d.tries[sourceOf(from)] < freeTries
 }
 
 func (d *door) fail(from netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.all++ // bounds the table, too
-	d.tries[sourceOf(from)]++
+	source := sourceOf(from)
+	if _, known := d.tries[source]; known || len(d.tries) < mostTrying {
+		d.tries[source]++
+	}
 }

@@ -311,6 +311,33 @@ func TestGuessersMustWait(t *testing.T) {
 	}
 }
 
+// Strangers with any number of addresses do not shut the door for others, and take a
+// bounded room.
+func TestGuessersDoNotLockOthersOut(t *testing.T) {
+	b := open(t, t.TempDir()).book
+	token, _ := b.NewLink(t.Context(), link("K", time.Hour))
+	base := netip.MustParseAddr("2001:db8::1").As16()
+	for i := range 3 * mostTrying {
+		base[4], base[5] = byte(i>>8), byte(i)
+		for range 2 {
+			if _, err := b.UseLink(t.Context(), "nonsense", netip.AddrFrom16(base)); !errors.Is(err, ErrLink) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(b.links.tries); n > mostTrying {
+		t.Errorf("%d sources are kept", n)
+	}
+	for _, from := range []string{"192.168.1.8", "10.70.0.9", "203.0.113.9", "2001:db8:ffff::1"} {
+		if _, err := b.Link(token, netip.MustParseAddr(from)); err != nil {
+			t.Errorf("%s is locked out: %v", from, err)
+		}
+	}
+	if l, err := b.UseLink(t.Context(), token, netip.Addr{}); err != nil || l.PublicKey != "K" {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
 // useLinksUntilKilled makes links and uses every other one up, and says what was
 // acknowledged.
 func useLinksUntilKilled(dir string) {
@@ -370,7 +397,7 @@ func TestKillNeitherLosesALinkNorMakesOneGoodTwice(t *testing.T) {
 		if used[token] != errors.Is(err, ErrLink) {
 			t.Fatalf("used %v, and now %v", used[token], err)
 		}
-		w.book.links.tries, w.book.links.all = map[netip.Prefix]int{}, 0
+		clear(w.book.links.tries)
 	}
 	if len(made) < 30 || len(used) < 15 {
 		t.Errorf("only %d links made, %d used", len(made), len(used))

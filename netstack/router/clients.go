@@ -69,6 +69,7 @@ func read[L any](s *Server, file, card string) *L {
 // so that settle leaves their addresses in place. The caller holds mu.
 func (s *Server) recall(c Config) {
 	s.four, s.six, s.ra, s.state4, s.state6 = nil, nil, advert{}, dhcp4.Init, dhcp6.Idle
+	s.strays, s.strayed = nil, time.Time{}
 	s.trouble = troubles{}
 	if !c.on() {
 		return

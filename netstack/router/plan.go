@@ -3,10 +3,10 @@ package router
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
+	"pic/internal/order"
 	"pic/netstack/router/dhcp4"
 	"pic/netstack/router/dhcp6"
 )
@@ -25,6 +25,7 @@ type plan struct {
 type setting struct {
 	Path  string `json:"path"` // below /proc/sys/net
 	Value string `json:"value"`
+	Set   string `json:"set,omitempty"` // of the record: what we made of it
 }
 
 type mtu struct {
@@ -70,12 +71,12 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 	}
 	// accept_ra comes before forwarding, or the kernel drops the routes that it
 	// has from advertisements.
-	p.settings = []setting{
-		{"ipv6/conf/" + sysName(c.WAN.Name) + "/accept_ra", accept},
-		{"ipv6/conf/" + sysName(c.LAN.Name) + "/accept_ra", "0"},
-		{"ipv4/ip_forward", "1"},
-		{"ipv6/conf/all/forwarding", "1"},
-	}
+	wan, lan := "ipv6/conf/"+sysName(c.WAN.Name), "ipv6/conf/"+sysName(c.LAN.Name)
+	p.set(wan+"/accept_ra", accept)
+	p.set(lan+"/accept_ra", "0")
+	p.set(wan+"/accept_ra_rt_info_max_plen", "0") // no ways but the default one
+	p.set("ipv4/ip_forward", "1")
+	p.set("ipv6/conf/all/forwarding", "1")
 	for _, a := range []netip.Prefix{c.LAN.Address, c.LAN.Address6} {
 		if a.IsValid() {
 			p.addrs = append(p.addrs, address{Card: c.LAN.Name, Net: a, sure: true})
@@ -87,10 +88,14 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 		p.static(c.WAN)
 	}
 	p.delegated(c, six, now)
-	slices.SortFunc(p.routes, func(a, b route) int { // on-link ones first: others go by them
+	order.By(p.routes, func(a, b route) int { // on-link ones first: others go by them
 		return cmp.Or(b.to.Bits()-a.to.Bits(), a.to.Addr().Compare(b.to.Addr()))
 	})
 	return p
+}
+
+func (p *plan) set(path, value string) {
+	p.settings = append(p.settings, setting{Path: path, Value: value})
 }
 
 func (p *plan) static(w WAN) {
@@ -112,21 +117,18 @@ func (p *plan) static(w WAN) {
 	}
 }
 
-// lease is what the provider gave. A way that it names into the LAN, which would
-// win as it is longer, is not gone.
+// lease is what the provider gave, as far as it does not claim a home.
 func (p *plan) lease(c Config, l *dhcp4.Lease, now time.Time) {
 	card := c.WAN.Name
-	if l == nil || !now.Before(l.Until) {
+	if l = c.usable(l); l == nil || !now.Before(l.Until) {
 		return
 	}
 	p.addrs = append(p.addrs, address{Card: card, Net: l.Address, preferred: l.Until, valid: l.Until})
 	if l.MTU > 0 {
 		p.mtus = append(p.mtus, mtu{card, l.MTU})
 	}
-	for _, w := range l.Ways() {
-		if lan := c.LAN.Address.Masked(); lan.IsValid() && lan.Bits() <= w.To.Bits() && lan.Contains(w.To.Addr()) {
-			continue
-		}
+	good, _ := c.ways(l)
+	for _, w := range good {
 		p.way(card, l.Address, w.To, w.Via)
 	}
 }
@@ -153,13 +155,13 @@ func (p *plan) delegated(c Config, l *dhcp6.Lease, now time.Time) {
 		return
 	}
 	for _, a := range l.Addresses {
-		if now.Before(a.Valid) {
+		if now.Before(a.Valid) && c.claimed(single(a.Addr)) == nil {
 			p.addrs = append(p.addrs, address{Card: c.WAN.Name, Net: netip.PrefixFrom(a.Addr, 128), preferred: a.Preferred, valid: a.Valid})
 		}
 	}
 	for _, d := range l.Prefixes {
 		lan, ok := forLAN(d.Net)
-		if !ok || !now.Before(d.Valid) {
+		if !ok || !now.Before(d.Valid) || !c.takes(d.Net) {
 			continue
 		}
 		p.addrs = append(p.addrs, address{

@@ -16,6 +16,9 @@
 //     protocol number 112.
 //   - What is missing, such as a card that is not plugged in, is a problem, not an
 //     end: everything else works, and it is looked for every few seconds.
+//   - The line claims nothing of the household's: not by the address that it gives,
+//     nor by routes, prefixes and advertisements. What lies in the LAN, the VPN or
+//     beyond a link is not followed, and a problem says so.
 //   - A lease is given back when the document no longer asks for it, not when the
 //     cell merely stops (RFC 9096, WPD-9).
 //
@@ -47,6 +50,7 @@ type Config struct {
 	LAN     LAN
 	WAN     WAN
 	Shaping shape.Config
+	Homes   []Home // which the line cannot claim
 }
 
 // A LAN is the card, or the bridge of cards, towards the household.
@@ -79,6 +83,7 @@ func From(d *config.Document) Config {
 			Gateway: n.WAN.Gateway, Gateway6: n.WAN.Gateway6, Delegation: config.On(n.WAN.Delegation),
 		},
 		Shaping: shape.Config{WAN: n.WAN.Name, LAN: n.LAN.Name, Up: n.Shaping.Up, Down: n.Shaping.Down, Queue: n.Shaping.Queue},
+		Homes:   homesOf(d),
 	}
 }
 
@@ -105,6 +110,8 @@ type Server struct {
 	state4    dhcp4.State
 	state6    dhcp6.State
 	ra        advert
+	strays    []netip.Prefix // that advertisements claimed
+	strayed   time.Time      // when they did last
 	trouble   troubles
 	listeners []func()
 	shown     shown // what listeners were told last
@@ -155,6 +162,9 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 	}
 	s.mu.Lock()
 	s.conf = c
+	if !reflect.DeepEqual(old.Homes, c.Homes) {
+		s.strays, s.strayed = nil, time.Time{}
+	}
 	if !same {
 		s.recall(c)
 	}
@@ -297,7 +307,21 @@ func (s *Server) settle() error {
 		return err
 	}
 	s.clean = false
-	err := s.kernel.apply(s.conf.plan(s.four, s.six, time.Now()))
+	now := time.Now()
+	p := s.conf.plan(s.four, s.six, now)
+	strays, stray := s.kernel.dropStrays(s.conf, p)
+	if len(strays) > 0 {
+		s.strays, s.strayed = strays, now
+	}
+	if now.Sub(s.strayed) < strayFor {
+		p.set("ipv6/conf/"+sysName(s.conf.WAN.Name)+"/accept_ra_pinfo", "0")
+	} else {
+		s.strays = nil
+	}
+	err := s.kernel.apply(p)
+	if stray != nil && !isMissing(stray) {
+		err = errors.Join(err, stray)
+	}
 	s.trouble.clear(codeNoCard, codeDrift)
 	switch {
 	case err != nil && isMissing(err):
@@ -308,5 +332,6 @@ func (s *Server) settle() error {
 	s.trouble.put(codeForeign, s.kernel.foreignDefault(s.conf.WAN.Name).problem())
 	s.trouble.put(codeShape, s.shape())
 	s.trouble.put(codeShort, shortPrefix(s.six))
+	s.trouble.put(codeClash, s.conf.clash(s.four, s.six, s.strays))
 	return err
 }

@@ -34,14 +34,19 @@ func (w *town) radvd(t *testing.T) {
 	t.Helper()
 	w.provider.Addr("cpe0", "2001:db8:a::1/64")
 	w.provider.Run(t, "sh", "-c", "sysctl -q net.ipv6.conf.cpe0.accept_ra=0")
+	w.advertise(t, "AdvManagedFlag on; prefix 2001:db8:a::/64 { AdvAutonomous on; }; RDNSS 2001:db8:b::54 { AdvRDNSSLifetime 600; };")
+}
+
+// advertise has the provider's router say so.
+func (w *town) advertise(t *testing.T, what string) {
+	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "radvd.conf")
-	text := "interface cpe0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; AdvManagedFlag on; " +
-		"prefix 2001:db8:a::/64 { AdvAutonomous on; }; RDNSS 2001:db8:b::54 { AdvRDNSSLifetime 600; }; };"
+	text := "interface cpe0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; " + what + " };"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.provider.Start(t, "radvd", "-n", "-C", conf, "-p", filepath.Join(dir, "pid"), "-m", "stderr", "-u", "root")
+	w.provider.Start(t, nettest.Tool(t, "radvd"), "-n", "-C", conf, "-p", filepath.Join(dir, "pid"), "-m", "stderr", "-u", "root")
 }
 
 func TestPrefixIsDelegatedToTheLAN(t *testing.T) {

@@ -70,7 +70,7 @@ func (s *Server) Status() Status {
 		w.Addresses6 = globals(l, netlink.FAMILY_V6)
 	}
 	switch {
-	case s.four != nil:
+	case c.usable(s.four) != nil:
 		w.Address = s.four.Address
 		for _, r := range s.four.Ways() {
 			if r.To.Bits() == 0 {
@@ -106,7 +106,7 @@ func (s *Server) resolvers() []netip.Addr {
 	out = append(out, s.ra.dns(time.Now())...)
 	seen := map[netip.Addr]bool{}
 	return slices.DeleteFunc(out, func(a netip.Addr) bool {
-		again := seen[a]
+		again := seen[a] || s.conf.claimed(single(a)) != nil // it would have us ask ourselves
 		seen[a] = true
 		return again
 	})
@@ -137,7 +137,7 @@ func (s *Server) Prefixes() []Prefix {
 	}
 	now := time.Now()
 	for _, d := range s.six.Prefixes {
-		if lan, ok := forLAN(d.Net); ok && now.Before(d.Valid) {
+		if lan, ok := forLAN(d.Net); ok && now.Before(d.Valid) && s.conf.takes(d.Net) {
 			out = append(out, Prefix{lan, lan.Addr().Next(), d.Preferred, d.Valid})
 		}
 	}

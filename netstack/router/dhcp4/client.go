@@ -107,7 +107,8 @@ func Run(ctx context.Context, o Options) error {
 				continue
 			}
 			all, err := c.m.message(time.Now(), d)
-			if err != nil && !errors.Is(err, errNotForUs) {
+			if err != nil && !errors.Is(err, errNotForUs) && c.warned != c.m.xid {
+				c.warned = c.m.xid // a flood of them is one line
 				c.Log.Warn("an answer is not usable", "kind", d.MessageType().String(), "err", err)
 			}
 			do(all)
@@ -134,8 +135,10 @@ type client struct {
 	Options
 	m    *machine
 	told State
-	raw  *packet.Conn // frames to port 68, and all that we send without an address
-	udp  *net.UDPConn // renewals; keeps the kernel from refusing the answers
+	// warned is the exchange of the last answer that could not be used.
+	warned dhcpv4.TransactionID
+	raw    *packet.Conn // frames to port 68, and all that we send without an address
+	udp    *net.UDPConn // renewals; keeps the kernel from refusing the answers
 }
 
 func (c *client) do(ctx context.Context, a action, checked chan<- verdict) {
@@ -210,6 +213,9 @@ func (c *client) close() {
 	c.udp.Close()
 }
 
+// listenPause keeps an error that stays from being met in a circle.
+const listenPause = 100 * time.Millisecond
+
 // listen hands over frames to port 68 until the socket is closed.
 // What comes faster than it is taken is dropped.
 func (c *client) listen(heard chan<- []byte, quit <-chan struct{}) error {
@@ -225,6 +231,11 @@ func (c *client) listen(heard chan<- []byte, quit <-chan struct{}) error {
 			return fmt.Errorf("listening on %s: %w", c.Card.Name, err)
 		}
 		if err != nil { // such as: the network is down; each is told once
+			select {
+			case <-quit:
+				return nil
+			case <-time.After(listenPause):
+			}
 			continue
 		}
 		select {

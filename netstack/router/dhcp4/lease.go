@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -47,6 +48,7 @@ const (
 	mostServers = 4
 	mostRoutes  = 64
 	shortest    = 4 * time.Second // a lease for less would keep us busy with nothing else
+	leastRenew  = 30 * time.Second
 )
 
 var errNotForUs = errors.New("not for us")
@@ -64,8 +66,12 @@ func lease(m *dhcpv4.DHCPv4, asked time.Time) (*Lease, error) {
 		return nil, errors.New("it does not say which server it is")
 	case len(m.SubnetMask()) == 0: // the class decides, as in the old days
 		bits, _ = m.YourIPAddr.DefaultMask().Size()
-	case size != 32 || bits < 1:
+	case size != 32:
 		return nil, fmt.Errorf("its mask %s is none", m.SubnetMask())
+	}
+	own := netip.PrefixFrom(a, bits)
+	if err := fits(own); err != nil {
+		return nil, err
 	}
 	life := m.IPAddressLeaseTime(0)
 	if life < shortest {
@@ -78,8 +84,12 @@ func lease(m *dhcpv4.DHCPv4, asked time.Time) (*Lease, error) {
 	if t1 <= 0 || t1 >= t2 {
 		t1 = min(life/2, t2*4/7)
 	}
+	// A server that wants to hear of us every second does not get its wish: each
+	// answer is a write to the disk.
+	t1 = max(t1, min(life/2, leastRenew))
+	t2 = max(t2, t1)
 	l := &Lease{
-		Address: netip.PrefixFrom(a, bits), Server: server, Domain: clean(m.DomainName()),
+		Address: own, Server: server, Domain: clean(m.DomainName()),
 		DNS: hosts(m.DNS()), NTP: hosts(m.NTPServers()), MTU: mtu(m),
 		Got: asked, Renew: asked.Add(t1), Rebind: asked.Add(t2), Until: asked.Add(life),
 	}
@@ -95,21 +105,40 @@ func lease(m *dhcpv4.DHCPv4, asked time.Time) (*Lease, error) {
 		if via := addr(r.Router); host(via) {
 			way.Via = via
 		}
-		if way.To.IsValid() && !way.To.Addr().IsLoopback() && !way.To.Addr().IsMulticast() {
+		// Of two ways to one network the first counts.
+		again := slices.ContainsFunc(l.Routes, func(o Route) bool { return o.To == way.To })
+		if way.To.IsValid() && !again && !way.To.Addr().IsLoopback() && !way.To.Addr().IsMulticast() {
 			l.Routes = append(l.Routes, way)
 		}
 	}
 	return l, nil
 }
 
+// widest are the bits of the widest network that a link can be: the kernel would
+// send everything in it to the link.
+const widest = 8
+
+// fits checks that an address is one of a host in its network.
+func fits(p netip.Prefix) error {
+	switch a := p.Addr().As4(); {
+	case p.Bits() < widest:
+		return fmt.Errorf("its network %s is wider than a link can be", p.Masked())
+	case p.Bits() >= 31:
+		return nil
+	case p.Masked().Addr() == p.Addr(), ^uint32(0)>>p.Bits()&^(uint32(a[0])<<24|uint32(a[1])<<16|uint32(a[2])<<8|uint32(a[3])) == 0:
+		return fmt.Errorf("%s is the address of a network, not of a host", p)
+	}
+	return nil
+}
+
 // mtu reads option 26. Less than what IPv6 needs is not followed: it is more
-// often an attack or a mistake than a link.
+// often an attack or a mistake than a link; nor is more than Ethernet's.
 func mtu(m *dhcpv4.DHCPv4) int {
 	b := m.Options.Get(dhcpv4.OptionInterfaceMTU)
 	if len(b) != 2 {
 		return 0
 	}
-	if n := int(b[0])<<8 | int(b[1]); n >= 1280 {
+	if n := int(b[0])<<8 | int(b[1]); n >= 1280 && n <= 1500 {
 		return n
 	}
 	return 0
@@ -152,6 +181,20 @@ func addr4(ip net.IP) netip.Addr {
 		return netip.AddrFrom4([4]byte(four))
 	}
 	return netip.Addr{}
+}
+
+// spoken makes a server's message fit for a log and a page.
+func spoken(s string) string {
+	var out []rune
+	for _, r := range s {
+		if r < ' ' || r > '~' {
+			r = '?'
+		}
+		if out = append(out, r); len(out) == 100 {
+			break
+		}
+	}
+	return string(out)
 }
 
 // clean keeps a domain only if it is printable and short: pages show it.

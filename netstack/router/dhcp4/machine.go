@@ -194,7 +194,7 @@ func (m *machine) message(now time.Time, d *dhcpv4.DHCPv4) ([]action, error) {
 	case kind == dhcpv4.MessageTypeNak:
 		// A server that refuses always must not be asked without a pause.
 		m.nacks = min(m.nacks+1, 7)
-		return m.reset(now, time.Second<<(m.nacks-1), "the server refused it: "+clean(d.Message())), nil
+		return m.reset(now, time.Second<<(m.nacks-1), "the server refused it: "+spoken(d.Message())), nil
 	case kind == dhcpv4.MessageTypeAck:
 		l, err := lease(d, m.began)
 		if err != nil {

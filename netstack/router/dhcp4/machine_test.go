@@ -146,6 +146,12 @@ func TestAnswers(t *testing.T) {
 		"no address":               {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithYourIP(net.IPv4zero), "", Requesting},
 		"a multicast address":      {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithYourIP(net.IPv4(224, 0, 0, 1)), "", Requesting},
 		"no lease time":            {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithoutOption(dhcpv4.OptionIPAddressLeaseTime), "", Requesting},
+		"a network's address":      {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithYourIP(net.IPv4(198, 51, 100, 0)), "", Requesting},
+		"everybody's address":      {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithYourIP(net.IPv4(198, 51, 100, 255)), "", Requesting},
+		"half of the internet":     {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithNetmask(net.CIDRMask(1, 32)), "", Requesting},
+		"all of the internet":      {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithNetmask(net.CIDRMask(0, 32)), "", Requesting},
+		"a mask with holes":        {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithNetmask(net.IPv4Mask(255, 0, 255, 0)), "", Requesting},
+		"an address alone":         {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithNetmask(net.CIDRMask(32, 32)), "probe", Checking},
 		"no mask":                  {requesting, dhcpv4.MessageTypeAck, dhcpv4.WithoutOption(dhcpv4.OptionSubnetMask), "probe", Checking},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,6 +254,7 @@ func TestOptionsOfALease(t *testing.T) {
 	d := answer(t, m, dhcpv4.MessageTypeAck, dhcpv4.WithOption(dhcpv4.OptClasslessStaticRoute(
 		&dhcpv4.Route{Dest: &net.IPNet{IP: net.IPv4(10, 1, 2, 3), Mask: net.CIDRMask(8, 32)}, Router: via},
 		&dhcpv4.Route{Dest: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}, Router: via},
+		&dhcpv4.Route{Dest: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}, Router: net.IPv4(198, 51, 100, 9)},
 		&dhcpv4.Route{Dest: &net.IPNet{IP: net.IPv4(192, 0, 2, 0), Mask: net.CIDRMask(24, 32)}, Router: net.IPv4zero},
 	)), dhcpv4.WithDNS(net.IPv4(9, 9, 9, 9), net.IPv4(127, 0, 0, 1), net.IPv4zero), dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 0xd4}),
 		dhcpv4.WithOption(dhcpv4.OptDomainName("isp.example\x1b[2J")))
@@ -268,6 +275,26 @@ func TestOptionsOfALease(t *testing.T) {
 	d.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0, 68}))
 	if l, err := lease(d, noon); err != nil || l.MTU != 0 {
 		t.Errorf("an MTU of 68 is followed: %+v, %v", l, err)
+	}
+}
+
+func TestServerCannotKeepTheClientBusy(t *testing.T) {
+	m := requesting(t)
+	second := []byte{0, 0, 0, 1}
+	d := answer(t, m, dhcpv4.MessageTypeAck, dhcpv4.WithGeneric(dhcpv4.OptionRenewTimeValue, second), dhcpv4.WithGeneric(dhcpv4.OptionRebindingTimeValue, second))
+	l, err := lease(d, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Renew.Sub(noon) < leastRenew || l.Rebind.Before(l.Renew) {
+		t.Errorf("renews after %v, rebinds after %v", l.Renew.Sub(noon), l.Rebind.Sub(noon))
+	}
+	d.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x23, 0x28}))
+	if l, err := lease(d, noon); err != nil || l.MTU != 0 {
+		t.Errorf("an MTU of 9000 is followed: %+v, %v", l, err)
+	}
+	if got := spoken("no such lease\x1b[2J" + strings.Repeat("x", 300)); got[:17] != "no such lease?[2J" || len(got) != 100 {
+		t.Errorf("a server is quoted with %q", got)
 	}
 }
 
@@ -305,7 +332,7 @@ func FuzzFrames(f *testing.F) {
 			t.Fatalf("waits for nothing in %s", m.state)
 		}
 		for _, a := range all {
-			if a.bind != nil && (!host(a.bind.Address.Addr()) || !a.bind.Until.After(now.Add(-time.Hour)) || len(a.bind.DNS) > mostServers || len(a.bind.Routes) > mostRoutes) {
+			if a.bind != nil && (!host(a.bind.Address.Addr()) || fits(a.bind.Address) != nil || a.bind.Renew.Sub(a.bind.Got) < shortest/2 || !a.bind.Until.After(now.Add(-time.Hour)) || len(a.bind.DNS) > mostServers || len(a.bind.Routes) > mostRoutes) {
 				t.Fatalf("binds %+v", a.bind)
 			}
 		}

@@ -4,13 +4,17 @@
 // Solicit, Request, Renew, Rebind and Release are as in §18.2, repeated as in §15;
 // of several offers one with a prefix wins, then the one of highest preference. A
 // prefix that the server puts in place of another is used from then on, and the
-// former is kept, no longer preferred, until its end. After the cable was plugged
+// former is kept, no longer preferred, until its end; one that the server takes
+// back, by a lifetime of zero, ends at once. After the cable was plugged
 // in, and at a start with a lease that is good still, the client asks by Rebind
-// whether it holds (§18.2.12).
+// whether it holds (§18.2.12); where nobody says, it asks from the beginning, and
+// the lease stays until its end.
 //
 // Promises: only answers to the client's own exchange are taken, and those to
-// Request and Renew only from the server that was asked; memory is bounded
-// whatever is sent. The client changes nothing on the host. Its DUID is that of
+// Request and Renew only from the server that was asked; a prefix that no provider
+// can delegate is not taken; a server that offers and then refuses, or wants to be
+// asked without end, is asked with growing pauses; memory is bounded whatever is
+// sent. The client changes nothing on the host. Its DUID is that of
 // the card (DUID-LL), so that nothing has to be kept for it.
 //
 // Not here: rapid commit, Confirm, Decline (the kernel looks for duplicates),
@@ -190,7 +194,12 @@ func hear(conn *net.UDPConn, card *net.Interface, heard chan<- []byte, quit <-ch
 			if _, gone := net.InterfaceByIndex(card.Index); gone != nil || errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("listening on %s: %w", card.Name, err)
 			}
-			continue // such as: the network is down; each is told once
+			select { // such as: the network is down; each is told once
+			case <-quit:
+				return nil
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
 		}
 		if !from.Addr().IsLinkLocalUnicast() {
 			continue

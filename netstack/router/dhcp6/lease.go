@@ -71,7 +71,9 @@ const (
 	mostPrefixes  = 4
 	mostAddresses = 4
 	mostServers   = 4
+	mostDUID      = 130 // RFC 8415 §11.1
 	shortest      = 4 * time.Second
+	leastRenew    = 30 * time.Second
 	forever       = 0xffffffff * time.Second
 )
 
@@ -88,7 +90,7 @@ func lease(m *dhcpv6.Message, asked time.Time) (*Lease, error) {
 		return nil, fmt.Errorf("the server says %s", st.StatusCode)
 	}
 	id := m.Options.ServerID()
-	if id == nil {
+	if id == nil || len(id.ToBytes()) > mostDUID {
 		return nil, errNotForUs
 	}
 	l := &Lease{Server: id.ToBytes(), Got: asked}
@@ -115,7 +117,7 @@ func lease(m *dhcpv6.Message, asked time.Time) (*Lease, error) {
 		}
 		for _, p := range ia.Options.Prefixes() {
 			net, pref, valid, ok := sane(p.Prefix, p.PreferredLifetime, p.ValidLifetime)
-			if !ok || len(l.Prefixes) == mostPrefixes || slices.ContainsFunc(l.Prefixes, func(o Prefix) bool { return o.Net == net }) {
+			if !ok || !Delegable(net) || len(l.Prefixes) == mostPrefixes || slices.ContainsFunc(l.Prefixes, func(o Prefix) bool { return o.Net == net }) {
 				continue
 			}
 			l.Prefixes = append(l.Prefixes, Prefix{net, asked.Add(pref), asked.Add(valid)})
@@ -135,7 +137,7 @@ func lease(m *dhcpv6.Message, asked time.Time) (*Lease, error) {
 		for _, a := range ia.Options.Addresses() {
 			full := &net.IPNet{IP: a.IPv6Addr, Mask: net.CIDRMask(128, 128)}
 			net, pref, valid, ok := sane(full, a.PreferredLifetime, a.ValidLifetime)
-			if !ok || len(l.Addresses) == mostAddresses || slices.ContainsFunc(l.Addresses, func(o Address) bool { return o.Addr == net.Addr() }) {
+			if !ok || !usable(net.Addr()) || len(l.Addresses) == mostAddresses || slices.ContainsFunc(l.Addresses, func(o Address) bool { return o.Addr == net.Addr() }) {
 				continue
 			}
 			l.Addresses = append(l.Addresses, Address{net.Addr(), asked.Add(pref), asked.Add(valid)})
@@ -157,9 +159,13 @@ func lease(m *dhcpv6.Message, asked time.Time) (*Lease, error) {
 	if t2 == 0 || t2 < t1 || t2 > shortestLife && shortestLife > 0 {
 		t2 = shortestLife * 4 / 5
 	}
-	if shortestLife == 0 { // all deprecated already
-		t1, t2 = shortest, shortest
+	// A server that wants to hear of us every second does not get its wish: each
+	// answer is a write to the disk. Nor where all is deprecated already.
+	life := shortestLife
+	if life == 0 {
+		life = l.Until().Sub(asked)
 	}
+	t1 = max(t1, min(life/2, leastRenew))
 	l.Renew, l.Rebind = asked.Add(t1), asked.Add(max(t1, t2))
 	return l, nil
 }
@@ -171,10 +177,19 @@ func sane(n *net.IPNet, pref, valid time.Duration) (netip.Prefix, time.Duration,
 	}
 	a, ok := netip.AddrFromSlice(n.IP)
 	bits, size := n.Mask.Size()
-	if !ok || size != 128 || bits < 16 || !usable(a) || pref > valid || valid < shortest {
+	if !ok || size != 128 || pref > valid || valid < shortest {
 		return netip.Prefix{}, 0, 0, false
 	}
 	return netip.PrefixFrom(a, bits).Masked(), min(pref, forever), min(valid, forever), true
 }
 
 func usable(a netip.Addr) bool { return a.Is6() && !a.Is4In6() && a.IsGlobalUnicast() }
+
+// global is what the internet knows (RFC 4291 §2.4, as IANA gives it out).
+var global = netip.MustParsePrefix("2000::/3")
+
+// Delegable reports whether a provider can delegate p: a network that the internet
+// knows, no wider than providers themselves have.
+func Delegable(p netip.Prefix) bool {
+	return p.IsValid() && p.Bits() >= 32 && global.Contains(p.Addr())
+}

@@ -36,7 +36,7 @@ var (
 	paceRequest = pace{time.Second, 30 * time.Second, 10}
 	paceRenew   = pace{10 * time.Second, 600 * time.Second, 0}
 	paceRebind  = pace{10 * time.Second, 600 * time.Second, 0}
-	paceReplug  = pace{time.Second, 600 * time.Second, 0} // a Rebind that asks after a new link
+	paceReplug  = pace{time.Second, 600 * time.Second, 6} // a Rebind that asks after a new link
 )
 
 type action struct {
@@ -61,6 +61,7 @@ type machine struct {
 	collect time.Time     // until when advertisements are collected
 	best    *Lease        // of the advertisements
 	rank    int           // its preference
+	refused int           // exchanges in a row that servers ended, for pauses
 	lease   *Lease        // in force
 }
 
@@ -89,6 +90,23 @@ func (m *machine) solicit(now time.Time) []action {
 	return []action{m.again(now)}
 }
 
+// refuse starts over after a server has offered what it then did not give. The
+// pause grows: such a server must not be asked in a circle (RFC 8415 §18.2.10.1).
+func (m *machine) refuse(now time.Time) []action {
+	pause := firstPause << m.refused
+	m.refused = min(m.refused+1, morePauses)
+	m.best, m.rank = nil, -1
+	m.enter(Soliciting, paceSolicit, now.Add(pause))
+	m.next = m.began
+	return nil
+}
+
+// Pauses are from 1 s to 64.
+const (
+	firstPause = time.Second
+	morePauses = 6
+)
+
 func (m *machine) enter(s State, p pace, now time.Time) {
 	m.state, m.pace, m.began, m.wait, m.tries = s, p, now, 0, 0
 	for i := range m.xid {
@@ -114,6 +132,10 @@ func (m *machine) tick(now time.Time) []action {
 		}
 	case Requesting:
 		if m.tries == m.pace.tries && !now.Before(m.next) {
+			return m.refuse(now)
+		}
+	case Rebinding:
+		if m.tries == m.pace.tries && !now.Before(m.next) { // a line to another provider, perhaps
 			return m.solicit(now)
 		}
 	case Bound, Renewing:
@@ -195,19 +217,19 @@ func (m *machine) message(now time.Time, d *dhcpv6.Message) ([]action, error) {
 	case m.state == Requesting, m.state == Renewing, m.state == Rebinding:
 		l, err := lease(d, m.began)
 		switch {
-		case err == errNoBind && m.state != Requesting: // RFC 8415 §18.2.10.1
-			m.best = m.lease
+		case err == errNoBind && m.state != Requesting: // RFC 8415 §18.2.10.1: who said so is asked
+			own := *m.lease
+			own.Server = d.Options.ServerID().ToBytes()
+			m.best = &own
 			return m.request(now), nil
 		case err != nil && m.state == Requesting:
-			return m.solicit(now), err
-		case err != nil && m.state == Rebinding && d.Options.Status() == nil && m.withdrawn(d):
-			// Lifetimes of zero: what we had is not for this link.
-			m.lease = nil
-			return append([]action{{lost: "the server withdrew it"}}, m.solicit(now)...), nil
+			return m.refuse(now), err
+		case err != nil && d.Options.Status() == nil:
+			return m.withdraw(now, d, err)
 		case err != nil:
 			return nil, err
 		}
-		m.lease, m.best = m.keep(l, now), nil
+		m.lease, m.best, m.refused = m.keep(l, d, now), nil, 0
 		m.state, m.next = Bound, time.Time{}
 		return []action{{bind: m.lease}}, nil
 	}
@@ -236,47 +258,10 @@ func (m *machine) advertised(now time.Time, l *Lease, preference int) []action {
 	if m.collect.Before(m.began) {
 		m.collect = m.began.Add(paceSolicit.first)
 	}
-	if preference == 255 || !now.Before(m.collect) {
+	if preference == 255 && len(l.Prefixes) > 0 || !now.Before(m.collect) {
 		return m.request(now)
 	}
 	return nil
-}
-
-// withdrawn reports whether a reply names our prefixes with a lifetime of zero.
-func (m *machine) withdrawn(d *dhcpv6.Message) bool {
-	for _, ia := range d.Options.IAPD() {
-		for _, p := range ia.Options.Prefixes() {
-			if p.ValidLifetime == 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// keep adds to a reply what it does not mention of the former lease: that stays
-// until its end (RFC 8415 §18.2.10.1).
-func (m *machine) keep(l *Lease, now time.Time) *Lease {
-	if m.lease == nil {
-		return l
-	}
-	for _, old := range m.lease.without(now).Prefixes {
-		if len(l.Prefixes) < mostPrefixes && !hasPrefix(l, old) {
-			// A prefix in place of another: the former is no longer to be used.
-			old.Preferred = now
-			l.Prefixes = append(l.Prefixes, old)
-		}
-	}
-	return l
-}
-
-func hasPrefix(l *Lease, p Prefix) bool {
-	for _, o := range l.Prefixes {
-		if o.Net == p.Net {
-			return true
-		}
-	}
-	return false
 }
 
 // release gives the lease back.

@@ -182,6 +182,124 @@ func TestMessagesAreRepeatedSlower(t *testing.T) {
 	}
 }
 
+func TestPrefixThatIsTakenBackEndsAtOnce(t *testing.T) {
+	m := bound(t)
+	now := m.lease.Renew
+	m.tick(now)
+	all, _ := m.message(now, answer(m, dhcpv6.MessageTypeReply, 1, given{net2, time.Hour}, given{net1, 0}))
+	want(t, "another in its place", all, "bind [2001:db8:e000::/56]", m, Bound)
+	m = bound(t)
+	m.tick(now)
+	all, _ = m.message(now, answer(m, dhcpv6.MessageTypeReply, 1, given{net1, 0}))
+	want(t, "nothing in its place", all, "lost, SOLICIT", m, Soliciting)
+	m = bound(t)
+	m.tick(now)
+	if all, err := m.message(now, answer(m, dhcpv6.MessageTypeReply, 1, given{net2, 0})); err == nil || len(all) > 0 || len(m.lease.Prefixes) != 1 {
+		t.Errorf("the end of another's prefix: %s, %v", said(all), err)
+	}
+	// Of two, one is taken back, and nothing is said of the other.
+	m = bound(t)
+	m.lease.Prefixes = append(m.lease.Prefixes, Prefix{net2, noon.Add(time.Hour), noon.Add(time.Hour)})
+	m.tick(now)
+	all, _ = m.message(now, answer(m, dhcpv6.MessageTypeReply, 1, given{net1, 0}))
+	want(t, "one of two", all, "bind [2001:db8:e000::/56]", m, Renewing)
+}
+
+// A server that offers and then refuses is asked ever more slowly.
+func TestRefusalsSlowTheClientDown(t *testing.T) {
+	m := still()
+	now := noon
+	m.begin(now, nil)
+	var last time.Duration
+	for range 10 {
+		offer := answer(m, dhcpv6.MessageTypeAdvertise, 1, given{net1, time.Hour})
+		dhcpv6.WithPreference(255)(offer)
+		all, _ := m.message(now, offer)
+		want(t, "the highest preference", all, "REQUEST", m, Requesting)
+		d := answer(m, dhcpv6.MessageTypeReply, 1)
+		d.Options.GetOne(dhcpv6.OptionIAPD).(*dhcpv6.OptIAPD).Options.Add(&dhcpv6.OptStatusCode{StatusCode: iana.StatusNoPrefixAvail})
+		all, err := m.message(now, d)
+		want(t, "NoPrefixAvail", all, "", m, Soliciting)
+		pause := m.due().Sub(now)
+		if err == nil || pause < time.Second || pause < last || pause > 64*time.Second {
+			t.Errorf("a pause of %v after one of %v (%v)", pause, last, err)
+		}
+		now, last = m.due(), pause
+		want(t, "anew", m.tick(now), "SOLICIT", m, Soliciting)
+	}
+	if last != 64*time.Second {
+		t.Errorf("the last pause is %v", last)
+	}
+}
+
+func TestServerThatDoesNotKnowTheLeaseIsAsked(t *testing.T) {
+	m := bound(t)
+	now := m.lease.Rebind
+	m.tick(now)
+	d := answer(m, dhcpv6.MessageTypeReply, 7)
+	d.Options.GetOne(dhcpv6.OptionIAPD).(*dhcpv6.OptIAPD).Options.Add(&dhcpv6.OptStatusCode{StatusCode: iana.StatusNoBinding})
+	all, _ := m.message(now, d)
+	want(t, "NoBinding", all, "REQUEST", m, Requesting)
+	if id := all[0].send.Options.ServerID(); !strings.Contains(id.String(), "02:00:00:00:01:07") {
+		t.Errorf("asks %s", id)
+	}
+	all, _ = m.message(now, answer(m, dhcpv6.MessageTypeReply, 7, given{net2, time.Hour}))
+	want(t, "reply", all, "bind [2001:db8:e000::/56 2001:db8:f000::/56]", m, Bound)
+}
+
+// The cable now leads to a provider who has never heard of the lease, and does not
+// answer for it.
+func TestSilenceAfterPluggingInEndsInAFreshStart(t *testing.T) {
+	m := still()
+	m.begin(noon, bound(t).lease)
+	for range 20 {
+		if m.state == Soliciting {
+			break
+		}
+		m.tick(m.due())
+	}
+	if m.state != Soliciting || m.due().Sub(noon) > 3*time.Minute || m.lease == nil {
+		t.Fatalf("in %s after %v, lease %+v", m.state, m.due().Sub(noon), m.lease)
+	}
+	now := m.due()
+	m.message(now, answer(m, dhcpv6.MessageTypeAdvertise, 3, given{net2, time.Hour}))
+	m.tick(m.due())
+	all, _ := m.message(now, answer(m, dhcpv6.MessageTypeReply, 3, given{net2, time.Hour}))
+	want(t, "reply", all, "bind [2001:db8:e000::/56 2001:db8:f000::/56]", m, Bound)
+}
+
+func TestOnlyWhatAProviderHasIsDelegated(t *testing.T) {
+	for text, want := range map[string]bool{
+		"2001:db8:f000::/56": true, "2001:db8::/32": true, "2001:db8:1:2::/64": true, "::/0": false, "2000::/3": false, "2001::/16": false,
+		"2001:c00::/23": false, "fd77::/48": false, "fe80::/64": false, "ff00::/32": false, "64:ff9b::/96": false,
+	} {
+		p := netip.MustParsePrefix(text)
+		if Delegable(p) != want {
+			t.Errorf("%s can be delegated: %v", text, !want)
+		}
+		m := still()
+		m.begin(noon, nil)
+		if l, err := lease(answer(m, dhcpv6.MessageTypeReply, 1, given{p, time.Hour}), noon); (err == nil) != want {
+			t.Errorf("%s: %+v, %v", text, l, err)
+		}
+	}
+}
+
+func TestServerCannotKeepTheClientBusy(t *testing.T) {
+	m := still()
+	m.begin(noon, nil)
+	for name, change := range map[string]func(*dhcpv6.OptIAPD){
+		"T1 of a second": func(o *dhcpv6.OptIAPD) { o.T1, o.T2 = time.Second, time.Second },
+		"all deprecated": func(o *dhcpv6.OptIAPD) { o.Options.Prefixes()[0].PreferredLifetime = 0 },
+	} {
+		d := answer(m, dhcpv6.MessageTypeReply, 1, given{net1, time.Hour})
+		change(d.Options.GetOne(dhcpv6.OptionIAPD).(*dhcpv6.OptIAPD))
+		if l, err := lease(d, noon); err != nil || l.Renew.Sub(noon) < leastRenew || l.Rebind.Before(l.Renew) {
+			t.Errorf("%s: %+v, %v", name, l, err)
+		}
+	}
+}
+
 // Whatever a message holds, the client is in a state that it knows and has
 // something to wait for, and what it binds is bounded and makes sense.
 func FuzzMessages(f *testing.F) {
@@ -217,7 +335,7 @@ func FuzzMessages(f *testing.F) {
 				t.Fatalf("binds %+v", a.bind)
 			}
 			for _, p := range a.bind.Prefixes {
-				if p.Net != p.Net.Masked() || !usable(p.Net.Addr()) || p.Preferred.After(p.Valid) {
+				if p.Net != p.Net.Masked() || !Delegable(p.Net) || p.Preferred.After(p.Valid) {
 					t.Fatalf("binds %+v", p)
 				}
 			}
