@@ -57,13 +57,17 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how many turns each server has")
 	flag.DurationVar(&o.turn, "turn", 1200*time.Millisecond, "how long a turn is, where the work has no end of its own")
 	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "when the run ends at the latest")
+	client := flag.String("paced", "", "be the measured client of dns-keytrap, which asks this address; the bench starts it itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if inside() {
+	switch {
+	case *client != "":
+		err = bePaced(*client, os.Stdin, os.Stdout)
+	case inside():
 		err = run(ctx, o)
-	} else {
+	default:
 		err = enter(ctx, o.limit+20*time.Second)
 	}
 	if err != nil {
