@@ -141,6 +141,11 @@ func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
 func (someNetwork) Exits() []exit.Status         { return nil }
 
+// There is no exit to knock by.
+func (someNetwork) Knock(context.Context, netip.AddrPort) (netstack.Knock, bool) {
+	return netstack.Knock{}, false
+}
+
 // The rules are of a table that nobody has loaded.
 func (someNetwork) FirewallRules() ([]fw.Rule, error) {
 	return []fw.Rule{{Chain: "forwards4", Handle: 7, Text: "tcp dport 22 dnat ip to 192.168.1.5:22", Note: "forward ssh", Count: fw.Count{Packets: 3, Bytes: 180}}}, nil

@@ -18,6 +18,8 @@
 //
 //   - [pic/mailsrv/store] keeps mailboxes and messages.
 //   - [pic/mailsrv/message] reads the structure of messages.
+//   - [pic/mailsrv/origin] finds out who mail from outside is from, by what
+//     [pic/mailsrv/lookup] asks of DNS.
 //   - [pic/mailsrv/smtpd] and [pic/mailsrv/imapd] speak SMTP and IMAP to one
 //     connection. Others can take their place over the same store.
 //   - This package has the sockets, decides who may do what, and delivers.
@@ -28,7 +30,7 @@
 //
 // # Not built yet
 //
-// Sending to other places; SPF, DKIM, DMARC and spam; Sieve and vacation
+// Sending to other places; spam; Sieve and vacation
 // replies; quotas; full text search; ManageSieve; IMAP beyond what imapd says.
 package mailsrv
 

@@ -27,6 +27,7 @@ import (
 	"pic/core/users"
 	"pic/internal/listen"
 	"pic/internal/nettest"
+	"pic/mailsrv/lookup/lookuptest"
 )
 
 // TestMain gives the tests a network and mounts of their own.
@@ -60,6 +61,17 @@ func testConfig() Config {
 		Aliases:    []config.Alias{{Name: "family", To: []string{"alice", "bob"}}, {Name: "old", To: []string{"dave"}}, {Name: "sales", To: []string{"bob"}}},
 		Postmaster: "alice", MaxSize: 1 << 20, Insiders: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
+}
+
+// testDNS is what strangers have published.
+func testDNS() lookuptest.Records {
+	z := lookuptest.Zone(
+		`example.net. 60 IN TXT "v=spf1 ip4:127.0.7.1 -all"`,
+		`_dmarc.example.net. 60 IN TXT "v=DMARC1; p=reject; sp=quarantine"`,
+		`s._domainkey.example.net. 60 IN TXT "v=DKIM1; k=ed25519; p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="`, // of the seed that is all zeros
+	)
+	z["down.example."], z["_dmarc.down.example."] = nil, nil
+	return z
 }
 
 // testAuth knows that the password of everybody is their name with -secret.
@@ -96,7 +108,10 @@ func startIn(t testing.TB, c Config, dir string) *cell {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	x.Server = New(log, listen.NewPool(nil), x.dir, testAuth, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil })
+	x.Server = New(Options{
+		Log: log, Pool: listen.NewPool(nil), Dir: x.dir, Auth: testAuth,
+		Cert: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }, DNS: testDNS(),
+	})
 	if err := x.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"pic/core/users"
 	"pic/internal/listen"
 	"pic/mailsrv/imapd"
+	"pic/mailsrv/lookup"
 	"pic/mailsrv/smtpd"
 	"pic/mailsrv/store"
 )
@@ -38,6 +39,7 @@ type Server struct {
 	set  *listen.Set
 	dir  string
 	auth AuthFunc
+	dns  lookup.Resolver
 	tls  *tls.Config
 
 	policy   atomic.Pointer[policy]
@@ -61,12 +63,21 @@ type life struct {
 	wg     sync.WaitGroup // listeners, connections, deliveries
 }
 
-// New returns a server that keeps mail below dir, and serves nothing until the
-// first Apply.
-func New(log *slog.Logger, pool *listen.Pool, dir string, auth AuthFunc, cert CertFunc) *Server {
+// Options tie a server to what it needs of others.
+type Options struct {
+	Log  *slog.Logger
+	Pool *listen.Pool
+	Dir  string // where mail is kept
+	Auth AuthFunc
+	Cert CertFunc
+	DNS  lookup.Resolver // nil: who mail from outside is from is not examined
+}
+
+// New returns a server that serves nothing until the first Apply.
+func New(o Options) *Server {
 	s := &Server{
-		log: log, set: pool.Set(), dir: dir, auth: auth,
-		tls:  &tls.Config{GetCertificate: cert, MinVersion: tls.VersionTLS12},
+		log: o.Log, set: o.Pool.Set(), dir: o.Dir, auth: o.Auth, dns: o.DNS,
+		tls:  &tls.Config{GetCertificate: o.Cert, MinVersion: tls.VersionTLS12},
 		smtp: newLimiter(maxSMTP, maxSMTPSource), imap: newLimiter(maxIMAP, maxIMAPSource),
 	}
 	s.policy.Store(newPolicy(Config{}))
@@ -264,9 +275,8 @@ func (s *Server) imapOptions(l *life, who *session) *imapd.Options {
 			}
 			return a, nil
 		},
-		Append: func(ctx context.Context, a *store.Account, box uint32, flags []string, date time.Time, r io.Reader) (store.Appended, error) {
-			return s.appendTo(ctx, l, a, box, flags, date, r)
-		},
+		Receive: func(ctx context.Context, r io.Reader) (store.New, func(), error) { return s.receive(l, r) },
+		Trouble: func(err error) { s.diskError(err) },
 	}
 }
 

@@ -64,7 +64,8 @@ type Server struct {
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
 	cut      func(old []*policy.Policy, now *policy.Policy) (int, error) // fw.Cut
-	swept    bool                                                        // what an earlier run may have left
+	knocking sync.Mutex
+	swept    bool // what an earlier run may have left
 	exits    *exit.Server
 
 	mu      sync.Mutex

@@ -57,6 +57,7 @@ func (n Network) clone() Network {
 	c.Groups = each(n.Groups, func(g *PeerGroup) { g.Rights = g.Rights.clone() })
 	c.Exits = each(n.Exits, func(e *Exit) { e.Addresses, e.DNS = slices.Clone(e.Addresses), slices.Clone(e.DNS) })
 	c.Blocked = slices.Clone(n.Blocked)
+	c.Public = slices.Clone(n.Public)
 	c.PortMapping.Enabled = copied(n.PortMapping.Enabled)
 	c.PortMapping.Allow = slices.Clone(n.PortMapping.Allow)
 	c.Dynamic = each(n.Dynamic, func(d *DynamicName) { d.Families = slices.Clone(d.Families) })

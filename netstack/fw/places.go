@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"pic/internal/order"
 	"pic/netstack/policy"
 )
 
@@ -75,5 +76,5 @@ func (c *compiler) ports() {
 			s.add(elem{key: string([]byte{t})})
 		}
 	}
-	slices.SortStableFunc(c.t.sets[len(c.t.sets)-3:], func(a, b *set) int { return strings.Compare(a.name, b.name) })
+	order.Stable(c.t.sets[len(c.t.sets)-3:], func(a, b *set) int { return strings.Compare(a.name, b.name) })
 }

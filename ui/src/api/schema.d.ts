@@ -1772,6 +1772,7 @@ export interface components {
             lan?: components["schemas"]["ConfigInterface"];
             limits?: components["schemas"]["ConfigLimits"];
             portMapping?: components["schemas"]["ConfigPortMapping"];
+            public?: string[];
             reflect?: boolean;
             router?: boolean;
             shaping?: components["schemas"]["ConfigShaping"];
