@@ -41,6 +41,9 @@ type forwarder struct {
 	// dial connects through the VPN; nil: there is none.
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	options upstream.Options // of those that are not in the VPN
+	// reaches reports whether name servers of the internet can be asked at all;
+	// nil: nobody knows before.
+	reaches func() bool
 
 	routing atomic.Pointer[routing]
 	sent    atomic.Uint64 // questions that went upstream
@@ -82,7 +85,7 @@ func (f *forwarder) follow(routes []route, c care) {
 			f.ids++
 			g = &group{route: r, id: f.ids, ups: f.remotes(old, r)}
 			if r.recurse {
-				g.iter = iterator(r, c)
+				g.iter = f.iterator(r, c)
 			}
 		}
 		for _, u := range g.ups {
