@@ -18,6 +18,11 @@ const (
 	exitPresharedKind = "wireguard-exit-preshared"
 )
 
+// SecretKinds are the kinds of the secrets that stay in the vault after a change
+// has ended the need for them, so that it can be undone. Keys of the cell itself
+// are not among them.
+var SecretKinds = []string{exitKeyKind, exitPresharedKind, peerKeyKind, presharedKind, dynamicKind, tsigKind}
+
 func (a *API) exitRoutes() {
 	route(a, Viewers, "GET /api/exits", "Other ways to the internet, and who uses them", a.exits)
 	route(a, Admins, "POST /api/exits", "Import the .conf of a WireGuard provider as an exit, or make a linked cell one", a.addExit)
