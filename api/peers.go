@@ -23,8 +23,11 @@ type VPN interface {
 	Peers() []netstack.PeerStatus
 	// Addresses are the host's own, without loopback and link-local ones.
 	Addresses() []netip.Addr
+	Knock(ctx context.Context, to netip.AddrPort) (netstack.Knock, bool)
 	// NAT says in words what is translated on the way out.
 	NAT() []string
+	// MTU is that of the tunnel now, 0 while there is none.
+	MTU() int
 	// Exits are the other ways to the internet that are on.
 	Exits() []exit.Status
 	// Policy is who may reach whom, as it is in force; nil while nothing is.

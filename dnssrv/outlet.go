@@ -149,7 +149,7 @@ const outletBytes = 2 << 20
 // newOutlet makes the resolver of questions that leave by the exit of that name.
 func (s *Server) newOutlet(name string) *outlet {
 	o := &outlet{forwarder: newForwarder(outletBytes)}
-	o.forwarder.dial = s.opt.Dial
+	o.forwarder.dial, o.forwarder.relieve = s.opt.Dial, s.relief.look
 	o.options.Lookup = s.forward.lookup // of a resolver's own name
 	o.options.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		to, err := netip.ParseAddrPort(address)

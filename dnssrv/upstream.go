@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/dnssrv/upstream"
+	"pic/internal/order"
 )
 
 const (
@@ -194,6 +195,9 @@ func read(q question, b []byte, m manner) (*answer, error) {
 		}
 		return nil, e
 	}
+	if laden(b) {
+		return nil, &upstreamError{rcode: dns.RcodeServerFailure, ede: edeLaden}
+	}
 	if a := glance(q, b, m); a != nil {
 		return a, nil
 	}
@@ -301,7 +305,7 @@ func addressesBy(ctx context.Context, via *upstream.Resolver, n name) ([]netip.A
 	}
 	one, two := <-results, <-results
 	out := slices.Concat(one.addrs, two.addrs)
-	slices.SortStableFunc(out, func(a, b netip.Addr) int { // IPv4 first: fewer homes have it broken
+	order.Stable(out, func(a, b netip.Addr) int { // IPv4 first: fewer homes have it broken
 		return a.BitLen() - b.BitLen()
 	})
 	if len(out) == 0 {

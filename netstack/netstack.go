@@ -63,13 +63,17 @@ type Server struct {
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	cut      func(old []*policy.Policy, now *policy.Policy) (int, error) // fw.Cut
+	knocking sync.Mutex
 	swept    bool // what an earlier run may have left
 	exits    *exit.Server
 
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
+	wan     int    // the MTU of the way out; 0: not known
 	passing passing
+	owed    []*policy.Policy // whose connections are still to be ended; nil: a former run's
 	routing routing
 	turns   map[string]turn         // of links, which of their endpoints is called
 	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
@@ -78,9 +82,18 @@ type Server struct {
 // New returns a server that does nothing until the first Apply. secrets opens
 // the secrets that the document names: keys, 32 bytes or their base64.
 func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
-	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), turns: map[string]turn{}}
+	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), cut: fw.Cut, turns: map[string]turn{}}
 	s.exits = exit.New(log, secrets, s.linkState)
 	return s
+}
+
+// Remember has the server write down, in the file at path, how the kernel's settings
+// were before it changed them, for itself after kill -9 and for [Cleanup]. It is
+// called before the first Apply.
+func (s *Server) Remember(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routing = routing{path: path}
 }
 
 // Check reports why c could not be applied.
@@ -131,10 +144,11 @@ func (s *Server) move(c Config) error {
 		return err
 	}
 	ground := s.possible(c)
+	s.measure(c)
 	filters := ground == TUN || c.Rules.Router
 	var exits []exit.Exit
 	if ground == TUN {
-		exits = c.Exits
+		exits = fit(c.Exits, s.wan)
 	}
 	s.passing.down = s.downOf(exits)
 	if filters {
@@ -260,7 +274,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 		if old.stack != nil {
 			old.stack.Obey(s.policy.Load())
 		}
-		return old.set(c, want)
+		return old.set(c, want, fitted(c.MTU, s.wan))
 	}
 	t, err := s.openTunnel(ground, c, want)
 	if err != nil {
