@@ -5,9 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-
 	"pic/api/wire"
 	"pic/core/event"
 	"pic/core/users"
@@ -26,12 +23,7 @@ type Client struct {
 	TLS       bool
 }
 
-// Resolve is how huma fills in what is not a parameter.
-func (c *Client) Resolve(hc huma.Context) []error {
-	r, _ := humago.Unwrap(hc)
-	c.From, c.TLS = remote(r), r.TLS != nil
-	return nil
-}
+func (c *Client) sent(r *http.Request) { c.From, c.TLS = remote(r), r.TLS != nil }
 
 type sessionBody struct {
 	Cookie http.Cookie `header:"Set-Cookie"`

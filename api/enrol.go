@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"pic/api/wire"
 	"pic/core/config"
 	"pic/core/event"
@@ -100,13 +98,7 @@ func (a *API) unlinkPeer(ctx context.Context, in *OnePeer) (*struct{}, error) {
 // From takes the caller's address along, for those who are not signed in.
 type From struct{ addr netip.Addr }
 
-// Resolve is called by huma.
-func (f *From) Resolve(hc huma.Context) []error {
-	if ap, err := netip.ParseAddrPort(hc.RemoteAddr()); err == nil {
-		f.addr = ap.Addr().Unmap().WithZone("")
-	}
-	return nil
-}
+func (f *From) sent(r *http.Request) { f.addr = remote(r) }
 
 type enrolLookInput struct {
 	From

@@ -17,7 +17,10 @@ import (
 	"pic/core/vault"
 )
 
-const problemType = "application/problem+json"
+const (
+	jsonType    = "application/json"
+	problemType = "application/problem+json"
+)
 
 // A problem is a failure on its way out; its body is a [wire.Error].
 type problem struct {
@@ -43,18 +46,6 @@ func missing(what string) *problem {
 
 func (p *problem) Error() string { return p.body.Detail }
 
-// GetStatus, GetHeaders, ContentType and MarshalJSON are how huma sends it.
-func (p *problem) GetStatus() int               { return p.body.Status }
-func (p *problem) ContentType(string) string    { return problemType }
-func (p *problem) MarshalJSON() ([]byte, error) { return json.Marshal(p.body) }
-func (p *problem) GetHeaders() http.Header {
-	h := http.Header{}
-	if p.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((p.retry+time.Second-1)/time.Second)))
-	}
-	return h
-}
-
 // Refusals that need no facts.
 var (
 	errSignedOut = fail(http.StatusUnauthorized, "signed-out", "sign in first")
@@ -69,14 +60,11 @@ var (
 func (a *API) problem(ctx context.Context, err error) *problem {
 	var (
 		p       *problem
-		se      huma.StatusError
 		refused *config.RefusedError
 	)
 	switch fields := fieldErrors(err); {
 	case errors.As(err, &p):
 		return p
-	case errors.As(err, &se):
-		return fail(se.GetStatus(), "", se.Error())
 	case errors.As(err, &refused): // may hold fields, too: they are why
 		p := fail(http.StatusConflict, "refused", err.Error())
 		p.body.Unit, p.body.Errors = refused.Unit, fields
@@ -143,30 +131,6 @@ func sentence(fields []wire.FieldError) string {
 	return b.String()
 }
 
-// translate makes huma's own failures, such as a body that does not fit its
-// schema, look like all others. It leaves out the values, which may be secrets.
-func translate(_ huma.Context, _ string, v any) (any, error) {
-	m, ok := v.(*huma.ErrorModel)
-	if !ok {
-		return v, nil
-	}
-	p := fail(m.Status, "", m.Detail)
-	if m.Status >= 400 && m.Status < 500 {
-		p.body.Code = "invalid"
-	}
-	for _, d := range m.Errors {
-		path := d.Location
-		for _, prefix := range []string{"body.", "query.", "path."} {
-			path = strings.TrimPrefix(path, prefix)
-		}
-		p.body.Errors = append(p.body.Errors, wire.FieldError{Path: path, Message: d.Message})
-	}
-	if p.body.Errors != nil {
-		p.body.Detail = sentence(p.body.Errors)
-	}
-	return p, nil
-}
-
 // refuse answers with err before a handler was reached.
 func (a *API) refuse(hc huma.Context, err error) {
 	p := a.problem(hc.Context(), err)
@@ -179,8 +143,8 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 
 func send(p *problem, header func(k, v string), status func(int), write func([]byte) (int, error)) {
 	body, _ := json.Marshal(p.body) // a wire.Error has nothing that could fail
-	for k := range p.GetHeaders() {
-		header(k, p.GetHeaders().Get(k))
+	if p.retry > 0 {
+		header("Retry-After", strconv.Itoa(int((p.retry+time.Second-1)/time.Second)))
 	}
 	header("Content-Type", problemType)
 	status(p.body.Status)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -36,10 +37,20 @@ type (
 )
 
 // route adds one operation. target is method and path, such as "GET /api/dns";
-// rule says who may call it.
+// rule says who may call it. It is compiled for every route, hence so short.
 func route[I, O any](a *API, rule Rule, target, summary string, handle func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
+	a.add(describe(rule, target, summary, more), reflect.TypeFor[I](), reflect.TypeFor[O](), func(ctx context.Context, in any) (any, error) {
+		out, err := handle(ctx, in.(*I))
+		if err != nil || out == nil {
+			return nil, err
+		}
+		return out, nil
+	})
+}
+
+func describe(rule Rule, target, summary string, more []func(*huma.Operation)) *huma.Operation {
 	method, path, _ := strings.Cut(target, " ")
-	op := huma.Operation{
+	op := &huma.Operation{
 		Method:       method,
 		Path:         path,
 		OperationID:  operationID(method, path),
@@ -48,22 +59,14 @@ func route[I, O any](a *API, rule Rule, target, summary string, handle func(cont
 		Metadata:     map[string]any{"rule": rule},
 		Extensions:   map[string]any{"x-rule": string(rule)},
 		MaxBodyBytes: smallBody,
-		// A misspelt dry-run must not become a real edit.
-		RejectUnknownQueryParameters: true,
 	}
 	if rule != Anyone {
 		op.Security = []map[string][]string{{"session": {}}, {"token": {}}}
 	}
 	for _, f := range more {
-		f(&op)
+		f(op)
 	}
-	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, a.problem(ctx, err)
-		}
-		return out, nil
-	})
+	return op
 }
 
 // operationID makes dns-records-get of GET /api/dns/records.

@@ -57,9 +57,8 @@ func specification() huma.Config {
 			},
 			OnAddOperation: []huma.AddOpFunc{describeFailure},
 		},
-		Formats:       map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()},
-		DefaultFormat: "application/json",
-		Transformers:  []huma.Transformer{translate},
+		Formats:       map[string]huma.Format{jsonType: jsonFormat(), "json": jsonFormat()},
+		DefaultFormat: jsonType,
 	}
 }
 
@@ -93,8 +92,6 @@ func describeFailure(oapi *huma.OpenAPI, op *huma.Operation) {
 // finish straightens what huma says of lists: ours are never null.
 func finish(o *huma.OpenAPI) {
 	schemas := o.Components.Schemas.Map()
-	delete(schemas, "ErrorModel") // huma's own failures are translated
-	delete(schemas, "ErrorDetail")
 	for _, s := range schemas {
 		solid(s)
 	}
@@ -108,8 +105,8 @@ func finish(o *huma.OpenAPI) {
 					solid(m.Schema)
 				}
 			}
-			if op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil {
-				solid(op.RequestBody.Content["application/json"].Schema)
+			if op.RequestBody != nil && op.RequestBody.Content[jsonType] != nil {
+				solid(op.RequestBody.Content[jsonType].Schema)
 			}
 			for _, q := range op.Parameters {
 				solid(q.Schema)

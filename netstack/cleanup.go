@@ -24,9 +24,10 @@ const (
 // Cleanup takes from the host what a cell that is not there any more has left:
 // its table of nftables, the interfaces of tunnel and exits, the rules and routes
 // of exits, traffic shaping. It says what it took away. The cell must not run.
-// Settings of the kernel such as ip_forward stay; what the router set, and how it
-// was before, is in the router's own record.
-func Cleanup(tunnel string) ([]string, error) {
+// Settings of the kernel such as ip_forward become what they were, as the file at
+// record says (see [Server.Remember]), unless somebody else has set them since;
+// what a router set is in the router's own record.
+func Cleanup(tunnel, record string) ([]string, error) {
 	var done []string
 	var errs []error
 	there, err := fw.Cleanup()
@@ -34,6 +35,9 @@ func Cleanup(tunnel string) ([]string, error) {
 	if there {
 		done = append(done, "table inet pic")
 	}
+	kernel := routing{path: record}
+	put, err := kernel.back()
+	done, errs = append(done, put...), append(errs, err)
 	links, err := netlink.LinkList()
 	errs = append(errs, err)
 	for _, l := range links {

@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestCleanupTakesWhatIsOurs(t *testing.T) {
 	}
 	for _, want := range []int{7, 0} { // the second time there is nothing left
 		err := h.Do(func() error {
-			done, err := Cleanup("pic0")
+			done, err := Cleanup("pic0", filepath.Join(t.TempDir(), "kernel.json"))
 			if len(done) != want {
 				t.Errorf("took away %q", done)
 			}

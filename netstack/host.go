@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"pic/internal/order"
 	"pic/netstack/wgdev"
 
 	"github.com/vishvananda/netlink"
@@ -102,7 +103,7 @@ func (h *host) fault() error {
 
 func (h *host) addresses() []netip.Addr {
 	out := h.on("")
-	slices.SortFunc(out, netip.Addr.Compare)
+	order.By(out, netip.Addr.Compare)
 	return slices.Compact(out)
 }
 
@@ -169,7 +170,7 @@ func (s *Server) Routes() ([]Route, error) {
 			})
 		}
 	}
-	slices.SortFunc(out, func(a, b Route) int {
+	order.By(out, func(a, b Route) int {
 		if c := a.To.Addr().Compare(b.To.Addr()); c != 0 {
 			return c
 		}

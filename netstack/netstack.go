@@ -64,7 +64,8 @@ type Server struct {
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
 	cut      func(old []*policy.Policy, now *policy.Policy) (int, error) // fw.Cut
-	swept    bool                                                        // what an earlier run may have left
+	knocking sync.Mutex
+	swept    bool // what an earlier run may have left
 	exits    *exit.Server
 
 	mu      sync.Mutex
@@ -83,6 +84,15 @@ func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server 
 	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), cut: fw.Cut, turns: map[string]turn{}}
 	s.exits = exit.New(log, secrets, s.linkState)
 	return s
+}
+
+// Remember has the server write down, in the file at path, how the kernel's settings
+// were before it changed them, for itself after kill -9 and for [Cleanup]. It is
+// called before the first Apply.
+func (s *Server) Remember(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routing = routing{path: path}
 }
 
 // Check reports why c could not be applied.

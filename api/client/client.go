@@ -147,21 +147,26 @@ func (c *Client) send(r *http.Request) (*http.Response, error) {
 	return nil, e
 }
 
-// call sends one request and decodes the JSON of its answer.
-func call[T any](ctx context.Context, c *Client, method, path string, in any, edits ...Edit) (T, error) {
-	var out T
+// call sends one request and returns the JSON of its answer.
+func call[T any](ctx context.Context, c *Client, method, path string, in any, edits ...Edit) (out T, err error) {
+	err = c.call(ctx, method, path, in, &out, edits)
+	return out, err
+}
+
+// call sends one request and decodes the JSON of its answer into out.
+func (c *Client) call(ctx context.Context, method, path string, in, out any, edits []Edit) error {
 	resp, err := c.do(ctx, method, path, in, edits...)
 	if err != nil {
-		return out, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNoContent {
-		return out, nil
+		return nil
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&out); err != nil {
-		return out, fmt.Errorf("reading the answer to %s %s: %w", method, path, err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
+		return fmt.Errorf("reading the answer to %s %s: %w", method, path, err)
 	}
-	return out, nil
+	return nil
 }
 
 // text fetches something that is not JSON.

@@ -6,18 +6,22 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
 	"pic/core/config"
+	"pic/internal/order"
 )
 
 // Bind ties a server to the document through view, a pure function. The server's
 // Apply is called only when view's result differs from what was last applied, or
 // when that is in doubt. Panics of the server become errors.
 func Bind[C any](name string, s Server[C], view func(*config.Document) C, opts ...Option) Unit {
-	b := &bound[C]{name: name, server: s, view: view, state: Starting, since: time.Now()}
+	b := &bound{
+		name: name, server: typed[C]{s}, view: func(d *config.Document) any { return view(d) },
+		state: Starting, since: time.Now(),
+	}
+	b.reporter, _ = s.(Reporter)
 	for _, o := range opts {
 		o(&b.options)
 	}
@@ -36,14 +40,22 @@ func OffWhen(off func(*config.Document) bool) Option {
 	return func(o *options) { o.off = off }
 }
 
-type bound[C any] struct {
-	name   string
-	server Server[C]
-	view   func(*config.Document) C
+// typed hands a server its config. It is all that depends on C, so that the rest
+// is compiled once and not for every server.
+type typed[C any] struct{ Server[C] }
+
+func (t typed[C]) Check(ctx context.Context, c any) error { return t.Server.Check(ctx, c.(C)) }
+func (t typed[C]) Apply(ctx context.Context, c any) error { return t.Server.Apply(ctx, c.(C)) }
+
+type bound struct {
+	name     string
+	server   Server[any]
+	reporter Reporter // nil: the server tells nothing of itself
+	view     func(*config.Document) any
 	options
 
 	apply sync.Mutex // held while the server's Apply runs
-	want  C          // what the document in force asks for
+	want  any        // what the document in force asks for
 	ok    bool       // the server follows want
 	known bool       // want has been set
 
@@ -56,9 +68,9 @@ type bound[C any] struct {
 	isOff    bool
 }
 
-func (b *bound[C]) Name() string { return b.name }
+func (b *bound) Name() string { return b.name }
 
-func (b *bound[C]) Check(ctx context.Context, next *config.Document) (err error) {
+func (b *bound) Check(ctx context.Context, next *config.Document) (err error) {
 	defer capture(&err) // the view's panics too
 	c := b.view(next)
 	b.apply.Lock()
@@ -70,7 +82,7 @@ func (b *bound[C]) Check(ctx context.Context, next *config.Document) (err error)
 	return b.server.Check(ctx, c)
 }
 
-func (b *bound[C]) Apply(ctx context.Context, next *config.Document) (err error) {
+func (b *bound) Apply(ctx context.Context, next *config.Document) (err error) {
 	defer capture(&err)
 	c := b.view(next)
 	b.apply.Lock()
@@ -93,7 +105,7 @@ func (b *bound[C]) Apply(ctx context.Context, next *config.Document) (err error)
 	return nil
 }
 
-func (b *bound[C]) Restore(ctx context.Context, d *config.Document) (err error) {
+func (b *bound) Restore(ctx context.Context, d *config.Document) (err error) {
 	defer capture(&err)
 	c := b.view(d)
 	b.apply.Lock()
@@ -108,7 +120,7 @@ func (b *bound[C]) Restore(ctx context.Context, d *config.Document) (err error) 
 }
 
 // try makes the server follow want. The caller holds apply.
-func (b *bound[C]) try(ctx context.Context) error {
+func (b *bound) try(ctx context.Context) error {
 	if !b.known {
 		return nil
 	}
@@ -120,12 +132,12 @@ func (b *bound[C]) try(ctx context.Context) error {
 	return err
 }
 
-func (b *bound[C]) call(ctx context.Context, c C) (err error) {
+func (b *bound) call(ctx context.Context, c any) (err error) {
 	defer capture(&err)
 	return b.server.Apply(ctx, c)
 }
 
-func (b *bound[C]) settled(d *config.Document) {
+func (b *bound) settled(d *config.Document) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.isOff = b.off != nil && b.off(d)
@@ -139,10 +151,10 @@ const again = 5 * time.Second
 
 // Run applies what the document asks for unless that is done already, and runs
 // the server. It returns nil when ctx ended it.
-func (b *bound[C]) Run(ctx context.Context) error { return b.run(ctx, func() {}) }
+func (b *bound) Run(ctx context.Context) error { return b.run(ctx, func() {}) }
 
 // run is Run; it calls began once the unit follows the document and runs.
-func (b *bound[C]) run(ctx context.Context, began func()) (err error) {
+func (b *bound) run(ctx context.Context, began func()) (err error) {
 	b.apply.Lock()
 	if !b.ok {
 		err = b.try(ctx)
@@ -175,7 +187,7 @@ func (b *bound[C]) run(ctx context.Context, began func()) (err error) {
 
 // heal makes a running server follow the document that it could not follow when
 // it was asked to, such as after an undo that failed, until ctx ends.
-func (b *bound[C]) heal(ctx context.Context) {
+func (b *bound) heal(ctx context.Context) {
 	tick := time.NewTicker(again)
 	defer tick.Stop()
 	for {
@@ -193,7 +205,7 @@ func (b *bound[C]) heal(ctx context.Context) {
 }
 
 // enter records a change of state; it is called by Run and by the Group.
-func (b *bound[C]) enter(s State, fault error) {
+func (b *bound) enter(s State, fault error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch s {
@@ -208,7 +220,7 @@ func (b *bound[C]) enter(s State, fault error) {
 	b.fault = fault
 }
 
-func (b *bound[C]) Status() Status {
+func (b *bound) Status() Status {
 	b.mu.Lock()
 	st := Status{Name: b.name, State: b.state, Since: b.since, Began: b.began, Restarts: b.restarts}
 	if b.isOff && b.state == Running {
@@ -225,12 +237,12 @@ func (b *bound[C]) Status() Status {
 		})
 	}
 	b.mu.Unlock()
-	if r, ok := b.server.(Reporter); ok {
+	if r := b.reporter; r != nil {
 		st.Problems = append(st.Problems, r.Problems()...)
 		st.Sockets = r.Sockets()
 		st.Facts = r.Facts()
 	}
-	slices.SortStableFunc(st.Problems, func(a, c Problem) int { return severity(c.Severity) - severity(a.Severity) })
+	order.Stable(st.Problems, func(a, c Problem) int { return severity(c.Severity) - severity(a.Severity) })
 	return st
 }
 

@@ -148,6 +148,8 @@ var banned = map[string]string{
 	"text/template":         "it makes the linker keep every method of every type, which are megabytes",
 	"math/rand":             "use math/rand/v2, or crypto/rand for what must not be guessed",
 	"github.com/pkg/errors": "use errors and fmt",
+
+	"github.com/emersion/go-imap/v2/imapserver": "its commands are a closed list, and it can take a literal for a command; mailsrv/imapd is the server",
 }
 
 func TestBannedImports(t *testing.T) {
@@ -157,6 +159,38 @@ func TestBannedImports(t *testing.T) {
 				t.Errorf("%s imports %s: %s", s.path, path, banned[path])
 			}
 		}
+	}
+}
+
+// What a package must not call, and why.
+var bannedCalls = map[string]string{
+	"huma.Register":         "it is compiled once for every route, which is 2 MB; use route",
+	"slices.SortFunc":       "it is compiled once for every type, 15 kB each time; use internal/order",
+	"slices.SortStableFunc": "it is compiled once for every type, 9 kB each time; use internal/order",
+}
+
+// Where sorting takes time: names of zones, records, elements of sets.
+var sortsALot = []string{
+	"dnssrv", "dnssrv/iterate", "dnssrv/policy", "dnssrv/querylog", "dnssrv/validate", "dnssrv/validate/signedtest", "davsrv", "netstack/fw",
+}
+
+func TestBannedCalls(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				of, _ := sel.X.(*ast.Ident)
+				if of == nil || of.Name == "slices" && slices.Contains(sortsALot, s.pkg) {
+					return true
+				}
+				if name := of.Name + "." + sel.Sel.Name; bannedCalls[name] != "" {
+					t.Errorf("%s calls %s: %s", s.path, name, bannedCalls[name])
+				}
+			}
+			return true
+		})
 	}
 }
 

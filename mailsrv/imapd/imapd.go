@@ -1,33 +1,34 @@
-// Package imapd speaks IMAP to one connection (RFC 3501 with UIDPLUS, MOVE, IDLE,
-// ESEARCH, NAMESPACE, LIST-EXTENDED, LIST-STATUS, SPECIAL-USE, STATUS=SIZE,
-// LITERAL+ and APPENDLIMIT), as a server of accounts in a [store.Store].
+// Package imapd speaks IMAP to one connection (RFC 3501), as a server of accounts
+// in a [store.Store], with what its capabilities say and nothing else.
 //
-// It leaves the commands to imapserver of go-imap and stands below it as a
-// [gate], because the library can lose its place after a command that it refuses
-// while a literal is under way, and would then carry out the literal. The gate
-// follows where commands begin and end, and closes the connection where the
-// library's answers show that it sees that differently. It also lets "done" end
-// IDLE in any case, and gives strangers two minutes to log in.
+// # Promises
+//
+// A command that was refused is never carried out in part, and what is in a
+// literal is never taken for a command: the rest of a refused command is read
+// over, literals and all, or the connection is closed. A line has 64 KiB at most,
+// to which sets of numbers and literals do not count; they have bounds of their
+// own. EXAMINE is read-only.
+//
+// A connection is one goroutine. While it waits for a command, or in IDLE, it has
+// no buffers, and whoever has news for it wakes it by its read deadline. It holds
+// no lock while it writes, so a client that is slow holds up nobody.
 //
 // A session has its own view of the mailbox that it has selected: the UIDs its
 // client knows of. Updates are the difference between that and the mailbox, so
-// nothing queues up for a client that is slow. EXAMINE is read-only here; the
-// library only announces it.
+// nothing queues up for a client that does not ask.
 //
-// There is no CONDSTORE, QRESYNC, SORT, THREAD, BINARY, SEARCHRES or IMAP4rev2.
+// Searches by flags, dates, sizes and numbers, and FETCH of the same, look at rows
+// in memory; those by the fields of the envelope, and ENVELOPE and BODYSTRUCTURE,
+// at what was kept with the message. Only the rest reads messages.
 package imapd
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"time"
-
-	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
 	"pic/mailsrv/store"
 )
@@ -42,57 +43,37 @@ type Options struct {
 	// releases. Its error is told to the client; one that has a method
 	// Temporary() bool may say that it is not about the password.
 	Login func(ctx context.Context, login, secret string, from netip.Addr) (*store.Account, error)
-	// Append stores a message that r is read to the end for.
-	Append func(ctx context.Context, a *store.Account, box uint32, flags []string, date time.Time, r io.Reader) (store.Appended, error)
+	// Receive reads a message to its end and makes it ready to be stored. done
+	// lets go of what was kept of it meanwhile.
+	Receive func(ctx context.Context, r io.Reader) (m store.New, done func(), err error)
+	// Trouble is told of errors of the store. It may be nil.
+	Trouble func(err error)
+
+	// Mechanisms are ways to log in besides PLAIN, such as SCRAM-SHA-256, and
+	// Begin begins one of them. There need not be any.
+	Mechanisms []string
+	Begin      func(mechanism string, from netip.Addr) (Exchange, error)
 }
 
-var caps = imap.CapSet{
-	imap.CapIMAP4rev1: {}, imap.CapNamespace: {}, imap.CapUIDPlus: {}, imap.CapESearch: {}, imap.CapListExtended: {},
-	imap.CapListStatus: {}, imap.CapMove: {}, imap.CapStatusSize: {}, imap.CapSpecialUse: {}, imap.CapCreateSpecialUse: {},
-	imap.CapLiteralPlus: {}, imap.CapChildren: {},
+// An Exchange is a login by a mechanism of SASL (RFC 4422).
+type Exchange interface {
+	// Next takes what the client says, nil at first if it says nothing. It
+	// returns what the client is asked next, or in the end the account, with
+	// what is left to be said. Errors are as those of [Options.Login].
+	Next(ctx context.Context, response []byte) (challenge []byte, a *store.Account, err error)
 }
 
 // Serve speaks with the client until either has enough, or ctx ends. conn is
 // encrypted and its handshake is done. Serve closes it.
-func Serve(ctx context.Context, conn net.Conn, from netip.Addr, o *Options) {
+func Serve(ctx context.Context, nc net.Conn, from netip.Addr, o *Options) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	g := newGate(conn, o)
-	defer g.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	srv := imapserver.New(&imapserver.Options{
-		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return &session{ctx: ctx, o: o, gate: g, from: from, over: make(chan struct{})}, nil, nil
-		},
-		Caps:         caps,
-		Logger:       logger{o.Log},
-		InsecureAuth: true, // no tls.Conn is in its sight
-	})
-	if err := srv.Serve(&single{conn: g}); err != nil {
-		o.Log.Error("IMAP connection not served", "err", err)
-		return
-	}
-	<-g.done
-}
-
-// A single is a listener with one connection.
-type single struct{ conn net.Conn }
-
-func (s *single) Accept() (net.Conn, error) {
-	c := s.conn
-	if s.conn = nil; c == nil {
-		return nil, net.ErrClosed
-	}
-	return c, nil
-}
-
-func (s *single) Close() error   { return nil }
-func (s *single) Addr() net.Addr { return nil }
-
-// A logger takes what imapserver has to say, which is mostly that clients went
-// away.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Printf(format string, v ...any) {
-	l.log.Debug("IMAP connection", "err", fmt.Sprintf(format, v...))
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	s := &session{conn: &conn{Conn: nc, begun: time.Now()}, ctx: ctx, o: o, from: from}
+	s.p.src = s
+	defer s.forget()
+	s.serve()
+	s.flush()
+	s.release()
 }

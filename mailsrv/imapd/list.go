@@ -4,9 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
-
+	inorder "pic/internal/order"
 	"pic/mailsrv/store"
 )
 
@@ -44,70 +42,188 @@ func (s *session) names() []name {
 	for _, n := range all {
 		out = append(out, *n)
 	}
-	slices.SortFunc(out, func(a, b name) int { return strings.Compare(a.Name, b.Name) })
+	inorder.By(out, func(a, b name) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func parent(n string) string {
-	i := strings.LastIndexByte(n, '/')
-	if i < 0 {
-		return ""
-	}
-	return n[:i]
+// A listing is what LIST is asked (RFC 5258, RFC 5819, RFC 6154).
+type listing struct {
+	ref      string
+	patterns []string
+	extended bool // RETURN or a selection was said
+
+	subscribed, special, recursive, remote bool // which
+
+	told   bool     // whether they are subscribed, of each
+	status []string // and what else
 }
 
-func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, o *imap.ListOptions) error {
-	if len(patterns) == 0 { // asks for the delimiter alone
-		return w.WriteList(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: '/'})
+// pattern takes a name in which * and % stand for others.
+func (p *parser) pattern() string {
+	var s string
+	if c := p.peek(); c == '"' || c == '{' {
+		s = p.string()
+	} else {
+		s = p.word("pattern", func(c byte) bool { return atomChar(c) || c == '%' || c == '*' || c == ']' || p.utf8 && c >= 0x80 })
 	}
-	for _, n := range s.names() {
-		if !slices.ContainsFunc(patterns, func(p string) bool { return match(n.Name, ref+p) }) {
-			continue
-		}
-		data := n.data(o)
-		if data == nil {
-			continue
-		}
-		if o.ReturnStatus != nil && n.exists {
-			data.Status = status(n.Mailbox, o.ReturnStatus, s.AppendLimit())
-		}
-		if err := w.WriteList(data); err != nil {
-			return err
-		}
+	if p.err != nil || p.utf8 {
+		return s
 	}
+	out, err := utf7.decode(s)
+	if err != nil {
+		p.fail(err.Error())
+	}
+	return out
+}
+
+func (s *session) list(bool) error {
+	p := &s.p
+	l := listing{}
+	p.sp()
+	if p.is('(') {
+		l.extended = true
+		p.list(func() {
+			switch w := p.verb(); w {
+			case "SUBSCRIBED":
+				l.subscribed = true
+			case "SPECIAL-USE":
+				l.special = true
+			case "RECURSIVEMATCH":
+				l.recursive = true
+			case "REMOTE":
+				l.remote = true // all mailboxes are here
+			default:
+				p.fail("LIST does not select by " + w)
+			}
+		})
+		p.sp()
+	}
+	l.ref = p.pattern()
+	p.sp()
+	if p.is('(') {
+		l.extended = true
+		p.list(func() { l.patterns = append(l.patterns, p.pattern()) })
+	} else {
+		l.patterns = []string{p.pattern()}
+	}
+	if p.take(' ') {
+		l.extended = true
+		if p.verb() != "RETURN" {
+			p.fail("Only RETURN can follow")
+		}
+		p.sp()
+		p.list(func() { p.listReturn(&l) })
+	}
+	if l.recursive && !l.subscribed {
+		p.fail("RECURSIVEMATCH goes with SUBSCRIBED")
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	s.answer(&l)
 	return nil
 }
 
-// data is what LIST says of a name, nil if it is not asked for.
-func (n name) data(o *imap.ListOptions) *imap.ListData {
-	d := &imap.ListData{Mailbox: n.Name, Delim: '/'}
-	below := o.SelectRecursiveMatch && n.under
+func (p *parser) listReturn(l *listing) {
+	switch w := p.verb(); w {
+	case "SUBSCRIBED":
+		l.told = true
+	case "CHILDREN", "SPECIAL-USE": // which are told anyway
+	case "STATUS":
+		p.sp()
+		l.status = p.items()
+	default:
+		p.fail("LIST does not return " + w)
+	}
+}
+
+func (s *session) answer(l *listing) {
+	if len(l.patterns) == 1 && l.patterns[0] == "" && !l.extended { // asks for the delimiter alone
+		s.str("* LIST (\\Noselect) \"/\" \"\"\r\n")
+		return
+	}
+	for _, n := range s.names() {
+		if !slices.ContainsFunc(l.patterns, func(p string) bool { return match(n.Name, l.ref+p) }) {
+			continue
+		}
+		attrs, ok := n.attrs(l)
+		if !ok {
+			continue
+		}
+		s.str("* LIST ")
+		writeWords(s, attrs)
+		s.str(` "/" `)
+		s.mailbox(n.Name)
+		if l.recursive && n.under {
+			s.str(` (CHILDINFO ("SUBSCRIBED"))`)
+		}
+		s.str("\r\n")
+		if len(l.status) > 0 && n.exists {
+			s.writeStatus(n.Mailbox, l.status)
+		}
+	}
+}
+
+// attrs are what LIST says of a name, if it is asked for.
+func (n name) attrs(l *listing) ([]string, bool) {
+	below := l.recursive && n.under
 	switch {
-	case o.SelectSubscribed && !n.Subscribed && !below:
-		return nil
-	case o.SelectSpecialUse && n.Use == "":
-		return nil
-	case !o.SelectSubscribed && !n.exists && !n.children:
-		return nil // only a subscription
+	case l.subscribed && !n.Subscribed && !below:
+		return nil, false
+	case l.special && n.Use == "":
+		return nil, false
+	case !l.subscribed && !n.exists && !n.children:
+		return nil, false // only a subscription
 	}
+	var out []string
 	if !n.exists {
-		d.Attrs = append(d.Attrs, imap.MailboxAttrNonExistent, imap.MailboxAttrNoSelect)
+		out = append(out, `\NonExistent`, `\Noselect`)
 	}
-	if n.Subscribed && (o.ReturnSubscribed || o.SelectSubscribed) {
-		d.Attrs = append(d.Attrs, imap.MailboxAttrSubscribed)
+	if n.Subscribed && (l.subscribed || l.told) {
+		out = append(out, `\Subscribed`)
 	}
 	if n.children {
-		d.Attrs = append(d.Attrs, imap.MailboxAttrHasChildren)
+		out = append(out, `\HasChildren`)
 	} else if n.exists {
-		d.Attrs = append(d.Attrs, imap.MailboxAttrHasNoChildren)
+		out = append(out, `\HasNoChildren`)
 	}
 	if n.Use != "" {
-		d.Attrs = append(d.Attrs, imap.MailboxAttr(n.Use))
+		out = append(out, n.Use)
 	}
-	if below {
-		d.ChildInfo = &imap.ListDataChildInfo{Subscribed: true}
+	return out, true
+}
+
+// lsub is the LIST (SUBSCRIBED) of earlier days (RFC 3501 §6.3.9).
+func (s *session) lsub(bool) error {
+	p := &s.p
+	p.sp()
+	ref := p.pattern()
+	p.sp()
+	pattern := ref + p.pattern()
+	if err := p.end(); err != nil {
+		return err
 	}
-	return d
+	l := &listing{subscribed: true, recursive: true}
+	for _, n := range s.names() {
+		if !match(n.Name, pattern) {
+			continue
+		}
+		attrs, ok := n.attrs(l)
+		switch {
+		case !ok:
+			continue
+		case !n.Subscribed && !strings.Contains(pattern, "%"):
+			continue // those below match themselves
+		case !n.Subscribed:
+			attrs = []string{`\Noselect`}
+		}
+		s.str("* LSUB ")
+		writeWords(s, attrs)
+		s.str(` "/" `)
+		s.mailbox(n.Name)
+		s.str("\r\n")
+	}
+	return nil
 }
 
 // match reports whether a name matches a pattern, in which * stands for anything
@@ -134,38 +250,4 @@ func match(name, pattern string) bool {
 		}
 	}
 	return at[len(name)]
-}
-
-func (s *session) Status(name string, o *imap.StatusOptions) (*imap.StatusData, error) {
-	m, err := s.acct.Mailbox(name)
-	if err != nil {
-		return nil, fail(err)
-	}
-	return status(m, o, s.AppendLimit()), nil
-}
-
-func status(m store.Mailbox, o *imap.StatusOptions, limit uint32) *imap.StatusData {
-	d := &imap.StatusData{Mailbox: m.Name, UIDNext: imap.UID(m.UIDNext), UIDValidity: m.UIDValidity}
-	if o.NumMessages {
-		d.NumMessages = new(uint32(m.Messages))
-	}
-	if o.NumUnseen {
-		d.NumUnseen = new(uint32(m.Unseen))
-	}
-	if o.NumDeleted {
-		d.NumDeleted = new(uint32(m.Deleted))
-	}
-	if o.NumRecent {
-		d.NumRecent = new(uint32(0))
-	}
-	if o.Size {
-		d.Size = new(m.Bytes)
-	}
-	if o.AppendLimit {
-		d.AppendLimit = &limit
-	}
-	if o.DeletedStorage {
-		d.DeletedStorage = new(int64(0))
-	}
-	return d
 }

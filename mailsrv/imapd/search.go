@@ -2,224 +2,274 @@ package imapd
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
 	"pic/mailsrv/message"
 	"pic/mailsrv/store"
 )
 
-const maxKeys = 200 // of one search, counted with those within others
+// returns are what RETURN can ask of a search (RFC 4731).
+type returns struct {
+	extended             bool // RETURN was said
+	min, max, all, count bool
+}
 
-func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := &query{s: s}
-	if err := q.check(c, 0); err != nil {
+func (p *parser) returns() returns {
+	r := returns{extended: true}
+	n := 0
+	p.list(func() {
+		n++
+		switch w := p.verb(); w {
+		case "MIN":
+			r.min = true
+		case "MAX":
+			r.max = true
+		case "ALL":
+			r.all = true
+		case "COUNT":
+			r.count = true
+		default:
+			p.fail("SEARCH does not return " + w)
+		}
+	})
+	r.all = r.all || n == 0
+	return r
+}
+
+// charset takes what may be before the keys of a search.
+func (p *parser) charset(name string) {
+	switch strings.ToUpper(name) {
+	case "UTF-8", "US-ASCII":
+	default:
+		if p.err == nil {
+			p.err = no("BADCHARSET (UTF-8 US-ASCII)", "Only UTF-8 is understood")
+		}
+	}
+}
+
+func (s *session) search(uid bool) error {
+	p := &s.p
+	p.sp()
+	var ret returns
+	r := reading{p: p}
+	first, word := "", false
+	if c := p.peek(); c == 'R' || c == 'r' || c == 'C' || c == 'c' {
+		first, word = p.verb(), true
+	}
+	if first == "RETURN" {
+		p.sp()
+		ret = p.returns()
+		p.sp()
+		if c := p.peek(); c == 'C' || c == 'c' {
+			first = p.verb()
+		} else {
+			word = false
+		}
+	}
+	if first == "CHARSET" {
+		p.sp()
+		p.charset(p.astring())
+		p.sp()
+		word = false
+	}
+	var k key
+	if word {
+		k = r.rest(r.named(first))
+	} else {
+		k = r.all()
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	found, err := s.find(&k, uid)
+	if err != nil {
+		return err
+	}
+	s.found(found, uid, ret)
+	return nil
+}
+
+// find returns the numbers or UIDs of the messages that meet a condition.
+func (s *session) find(k *key, uid bool) ([]uint32, error) {
+	t, err := k.ready(s)
+	if err != nil {
 		return nil, err
 	}
-	if o.ReturnSave {
-		return nil, &imap.Error{Type: imap.StatusResponseTypeBad, Text: "SEARCHRES is not offered"}
-	}
-	var seqs imap.SeqSet
-	var uids imap.UIDSet
-	d := &imap.SearchData{}
-	var err error
-	s.view.each(s.view.all(), func(seq uint32, row store.Message) bool {
-		if err = s.ctx.Err(); err != nil {
+	q := &query{s: s}
+	var out []uint32
+	s.view.each(s.view.uids, func(seq uint32, row store.Message) bool {
+		if q.err = s.ctx.Err(); q.err != nil {
 			return false
 		}
 		q.seq, q.row = seq, row
-		ok := q.matches(c)
+		if q.matches(&t) && q.err == nil {
+			n := seq
+			if uid {
+				n = row.UID
+			}
+			out = append(out, n)
+		}
 		q.done()
-		if err = q.err; err != nil || !ok {
-			return err == nil
-		}
-		n := seq
-		if kind == imapserver.NumKindUID {
-			n = row.UID
-			uids.AddNum(imap.UID(n))
-		} else {
-			seqs.AddNum(n)
-		}
-		if d.Count++; d.Count == 1 {
-			d.Min = n
-		}
-		d.Max = n
-		return true
+		return q.err == nil
 	})
-	if d.All = seqs; kind == imapserver.NumKindUID {
-		d.All = uids
+	return out, q.err
+}
+
+// found tells what a search came to.
+func (s *session) found(nums []uint32, uid bool, ret returns) {
+	if !ret.extended {
+		s.str("* SEARCH")
+		for _, n := range nums {
+			s.str(" ")
+			s.num(int64(n))
+		}
+		s.str("\r\n")
+		return
 	}
-	return d, fail(err)
+	s.str("* ESEARCH (TAG ")
+	s.quote(s.tag)
+	s.str(")")
+	if uid {
+		s.str(" UID")
+	}
+	one := func(name string, n uint32) {
+		s.str(" " + name + " ")
+		s.num(int64(n))
+	}
+	if len(nums) > 0 {
+		if ret.min {
+			one("MIN", slices.Min(nums))
+		}
+		if ret.max {
+			one("MAX", slices.Max(nums))
+		}
+		if ret.all {
+			s.str(" ALL ")
+			s.set(setOf(nums))
+		}
+	}
+	if ret.count {
+		one("COUNT", uint32(len(nums)))
+	}
+	s.str("\r\n")
 }
 
 // A query is a search that looks at one message.
 type query struct {
-	s    *session
-	keys int
-	seq  uint32
-	row  store.Message
-	err  error
+	s   *session
+	seq uint32
+	row store.Message
+	err error
 
 	content *store.Content // opened when it is needed
 	m       *message.Message
 	header  []byte
 }
 
-// check refuses what is too much, and sets of numbers that mean nothing.
-func (q *query) check(c *imap.SearchCriteria, depth int) error {
-	q.keys += 1 + len(c.Header) + len(c.Body) + len(c.Text) + len(c.Flag) + len(c.NotFlag) + len(c.SeqNum) + len(c.UID)
-	if q.keys > maxKeys || depth > 50 {
-		return no(imap.ResponseCodeLimit, "Too many conditions")
-	}
-	if c.ModSeq != nil {
-		return &imap.Error{Type: imap.StatusResponseTypeBad, Text: "CONDSTORE is not offered"}
-	}
-	for _, u := range c.UID {
-		if imap.IsSearchRes(u) {
-			return &imap.Error{Type: imap.StatusResponseTypeBad, Text: "SEARCHRES is not offered"}
-		}
-	}
-	for i := range c.Not {
-		if err := q.check(&c.Not[i], depth+1); err != nil {
-			return err
-		}
-	}
-	for i := range c.Or {
-		for j := range c.Or[i] {
-			if err := q.check(&c.Or[i][j], depth+1); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// matches tries what is cheap first.
-func (q *query) matches(c *imap.SearchCriteria) bool {
-	return q.numbers(c) && q.flags(c) && q.times(c) &&
-		(c.Larger == 0 || int64(q.row.Size) > c.Larger) && (c.Smaller == 0 || int64(q.row.Size) < c.Smaller) &&
-		q.others(c) && q.fields(c) && q.text(c)
-}
-
-func (q *query) numbers(c *imap.SearchCriteria) bool {
+func (q *query) matches(t *test) bool {
 	v := q.s.view
-	in := func(from, to, n uint32) bool { return from <= n && n <= to }
-	for _, set := range c.SeqNum {
-		if !slices.ContainsFunc(set, func(r imap.SeqRange) bool {
-			from, to := ends(r.Start, r.Stop, uint32(len(v.uids)))
-			return in(from, to, q.seq)
-		}) {
-			return false
-		}
-	}
-	for _, set := range c.UID {
-		if !slices.ContainsFunc(set, func(r imap.UIDRange) bool {
-			from, to := ends(uint32(r.Start), uint32(r.Stop), v.uids[len(v.uids)-1])
-			return in(from, to, q.row.UID)
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
-func (q *query) flags(c *imap.SearchCriteria) bool {
-	has := func(f imap.Flag) bool {
-		bit, known := q.s.acct.FlagBits(string(f))
-		return known && q.row.Flags&bit != 0
-	}
-	return !slices.ContainsFunc(c.Flag, func(f imap.Flag) bool { return !has(f) }) && !slices.ContainsFunc(c.NotFlag, has)
-}
-
-// times compares dates without regard to time and zone (RFC 9051 §6.4.4).
-func (q *query) times(c *imap.SearchCriteria) bool {
-	if !within(date(q.row), c.Since, c.Before) {
-		return false
-	}
-	if c.SentSince.IsZero() && c.SentBefore.IsZero() {
+	switch t.kind {
+	case keyAll:
 		return true
-	}
-	if !q.open() {
-		return false
-	}
-	t := sent(q.m.Root.Envelope)
-	return !t.IsZero() && within(t, c.SentSince, c.SentBefore)
-}
-
-func within(t, since, before time.Time) bool {
-	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	return (since.IsZero() || !day.Before(since.Truncate(24*time.Hour))) && (before.IsZero() || day.Before(before))
-}
-
-func (q *query) others(c *imap.SearchCriteria) bool {
-	for i := range c.Not {
-		if q.matches(&c.Not[i]) {
-			return false
-		}
-	}
-	for i := range c.Or {
-		if !q.matches(&c.Or[i][0]) && !q.matches(&c.Or[i][1]) {
-			return false
-		}
-	}
-	return true
-}
-
-func (q *query) fields(c *imap.SearchCriteria) bool {
-	for _, f := range c.Header {
-		if !q.open() {
-			return false
-		}
-		found := false
-		for name, value := range message.Fields(q.header) {
-			if strings.EqualFold(name, f.Key) && contains(message.DecodeWords(value), f.Value) {
-				found = true
-				break
+	case keySeq:
+		return t.set.has(q.seq, uint32(len(v.uids)))
+	case keyUID:
+		return t.set.has(q.row.UID, v.last())
+	case keyFlag:
+		return q.row.Flags&t.bits != 0
+	case keyNoFlag:
+		return q.row.Flags&t.bits == 0
+	case keySince:
+		return q.row.Date >= t.limit
+	case keyBefore:
+		return q.row.Date < t.limit
+	case keyLarger:
+		return int64(q.row.Size) > t.limit
+	case keySmaller:
+		return int64(q.row.Size) < t.limit
+	case keySentSince, keySentBefore:
+		day, ok := q.sent()
+		return ok && (day >= t.limit) == (t.kind == keySentSince)
+	case keyField:
+		return q.open() && q.field(t)
+	case keyHeader:
+		return q.open() && q.fields(t)
+	case keyBody:
+		return q.open() && q.find(t.text, false)
+	case keyText:
+		return q.open() && q.find(t.text, true)
+	case keyAnd:
+		for i := range t.subs {
+			if !q.matches(&t.subs[i]) {
+				return false
 			}
 		}
-		if !found {
-			return false
-		}
-	}
-	return true
-}
-
-func contains(text, key string) bool {
-	return strings.Contains(strings.ToLower(text), strings.ToLower(key))
-}
-
-// text looks for the keys of BODY, and for those of TEXT in headers as well.
-func (q *query) text(c *imap.SearchCriteria) bool {
-	if len(c.Body) == 0 && len(c.Text) == 0 {
 		return true
+	case keyOr:
+		return q.matches(&t.subs[0]) || q.matches(&t.subs[1])
+	case keyNot:
+		return !q.matches(&t.subs[0])
 	}
+	return false
+}
+
+// sent is the day of the field Date, without regard to its zone (RFC 9051 §6.4.4),
+// in Unix seconds.
+func (q *query) sent() (int64, bool) {
 	if !q.open() {
+		return 0, false
+	}
+	t, err := mail.ParseDate(q.m.Root.Envelope.Date)
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC).Unix(), err == nil
+}
+
+// field looks into a field that was kept with the message.
+func (q *query) field(t *test) bool {
+	e := q.m.Root.Envelope
+	var list []message.Address
+	switch t.name {
+	case "SUBJECT":
+		return contains(message.DecodeWords(e.Subject), t.text)
+	case "FROM":
+		list = e.From
+	case "TO":
+		list = e.To
+	case "CC":
+		list = e.Cc
+	case "BCC":
+		list = e.Bcc
+	}
+	return t.text == "" && len(list) > 0 || slices.ContainsFunc(list, func(a message.Address) bool {
+		return contains(message.DecodeWords(a.Name)+" <"+a.Mailbox+"@"+a.Host+">", t.text)
+	})
+}
+
+func (q *query) fields(t *test) bool {
+	if !q.head() {
 		return false
 	}
-	for _, key := range c.Body {
-		if !q.find(key, false) {
-			return false
+	for name, value := range message.Fields(q.header) {
+		if strings.EqualFold(name, t.name) && contains(message.DecodeWords(value), t.text) {
+			return true
 		}
 	}
-	for _, key := range c.Text {
-		if !q.find(key, true) {
-			return false
-		}
-	}
-	return true
+	return false
 }
 
-// find looks for key in all parts that are text, and in headers if they count.
+// contains looks for a key in lower case.
+func contains(text, key string) bool {
+	return strings.Contains(strings.ToLower(text), key)
+}
+
+// find looks for a key in all parts that are text, and in headers if they count.
 func (q *query) find(key string, headers bool) bool {
-	want := []byte(strings.ToLower(key))
+	want := []byte(key)
 	found := false
 	q.m.Root.Each(func(p *message.Part) {
 		if found || q.err != nil {
@@ -236,15 +286,15 @@ func (q *query) find(key string, headers bool) bool {
 			}
 		}
 		if p.Type == "text" && len(p.Parts) == 0 && !found {
-			found = search(p.Text(q.content), want)
+			found = look(p.Text(q.content), want)
 		}
 	})
 	return found
 }
 
-// search looks for want, which is in lower case, in what r has, in pieces. Text
+// look looks for want, which is in lower case, in what r has, in pieces. Text
 // that is badly encoded ends it.
-func search(r io.Reader, want []byte) bool {
+func look(r io.Reader, want []byte) bool {
 	if len(want) == 0 {
 		return true
 	}
@@ -264,26 +314,32 @@ func search(r io.Reader, want []byte) bool {
 	}
 }
 
-// open opens the message.
+// open opens the message. One that is damaged is found by nothing.
 func (q *query) open() bool {
 	if q.m != nil || q.err != nil {
 		return q.err == nil
 	}
 	var err error
 	if q.content, err = q.s.acct.Open(q.row); err != nil {
-		if !errors.Is(err, store.ErrDamaged) { // that one is found by nothing
+		if !errors.Is(err, store.ErrDamaged) {
 			q.err = err
 		}
 		return false
 	}
-	if q.m, err = structure(q.content); err == nil {
-		q.header = make([]byte, min(q.m.Root.Body, maxHeaderRead))
-		if _, err = q.content.ReadAt(q.header, 0); err == io.EOF {
-			err = nil
-		}
+	q.m, q.err = structure(q.content)
+	return q.err == nil
+}
+
+// head reads the header.
+func (q *query) head() bool {
+	if q.header != nil {
+		return true
 	}
-	q.err = err
-	return err == nil
+	q.header = make([]byte, min(q.m.Root.Body, maxHeaderRead))
+	if _, err := q.content.ReadAt(q.header, 0); err != nil && err != io.EOF {
+		q.err = cmp.Or(q.err, err)
+	}
+	return q.err == nil
 }
 
 // done closes the message.

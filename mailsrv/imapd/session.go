@@ -3,254 +3,187 @@ package imapd
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-sasl"
 
 	"pic/mailsrv/store"
 )
 
-const maxLogins = 3 // that fail, in a connection
-
-// A session is one client. The library calls its methods one at a time, but for
-// Idle, which may still be running when it should not be any more.
+// A session is one client.
 type session struct {
+	*conn
+	p    parser
 	ctx  context.Context
 	o    *Options
-	gate *gate
 	from netip.Addr
 
-	over  chan struct{} // closed by Close
-	idles sync.WaitGroup
+	acct   *store.Account // nil before the login
+	view   *view          // of the selected mailbox, or nil
+	failed int            // logins
+	over   bool           // the connection ends after the answer at hand
 
-	mu     sync.Mutex
-	acct   *store.Account
-	view   *view // of the selected mailbox, or nil
-	failed int   // logins
+	utf8 bool // strings and names are UTF-8
+
+	// Of the command at hand:
+	tag  string
+	code string // goes with its OK
 }
 
-var (
-	_ imapserver.SessionNamespace   = (*session)(nil)
-	_ imapserver.SessionMove        = (*session)(nil)
-	_ imapserver.SessionSASL        = (*session)(nil)
-	_ imapserver.SessionAppendLimit = (*session)(nil)
+// ask has the client send its literal.
+func (s *session) ask() error {
+	s.str("+ Ready for literal data\r\n")
+	return s.flush()
+}
+
+// A state is how far a session has come.
+type state int
+
+const (
+	always state = iota
+	before       // the login
+	after        // the login
+	selected
 )
 
-func (s *session) Close() error {
-	s.mu.Lock()
-	close(s.over) // from here on no Idle begins
-	s.mu.Unlock()
-	s.idles.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// A command is one that clients know.
+type command struct {
+	in   state
+	uid  bool // it can follow UID
+	nums bool // it is about numbers, which must not change meanwhile (RFC 9051 §7.5.1)
+	run  func(s *session, uid bool) error
+}
+
+func (s *session) at(st state) bool {
+	switch st {
+	case before:
+		return s.acct == nil
+	case after:
+		return s.acct != nil
+	case selected:
+		return s.view != nil
+	}
+	return true
+}
+
+// serve is the life of the session.
+func (s *session) serve() {
+	s.status("OK", "CAPABILITY "+s.caps(), "Ready")
+	for !s.over && s.await() && s.command() {
+	}
+	if s.failed >= maxLogins {
+		s.status("BYE", "", "Too many failed logins")
+	}
+}
+
+// await waits for the next command.
+func (s *session) await() bool {
+	for len(s.p.buf) == 0 {
+		b, err := s.park()
+		if err == errWoken {
+			continue
+		}
+		if err != nil {
+			s.end(err)
+			return false
+		}
+		s.p.buf = b
+	}
+	return true
+}
+
+// end says goodbye for a reason that is not the client's going.
+func (s *session) end(err error) {
+	switch {
+	case errors.Is(err, errTooLong), errors.Is(err, errLiteral):
+		s.status("BYE", "", err.Error())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.status("BYE", "", "You were silent for too long")
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	default:
+		s.o.Log.Debug("IMAP connection broken", "addr", s.from, "err", err)
+	}
+}
+
+// command takes one and carries it out. It reports whether there can be another.
+func (s *session) command() bool {
+	p := &s.p
+	p.begin()
+	s.code = ""
+	s.tag = p.word("tag", func(c byte) bool { return atomChar(c) && c != '+' || c == ']' })
+	p.sp()
+	verb := p.verb()
+	uid := verb == "UID"
+	if uid {
+		p.sp()
+		verb = p.verb()
+	}
+	c := find(verb)
+	err := p.err
+	switch {
+	case err != nil:
+	case c.run == nil || uid && !c.uid:
+		err = bad("There is no such command")
+	case !s.at(c.in):
+		err = bad("That command is not possible now")
+	default:
+		err = c.run(s, uid)
+	}
+	if err == nil {
+		err = p.err
+	}
+	if p.io == nil && !p.ended {
+		if err == nil {
+			err = bad("Syntax error")
+		}
+		if e := p.drain(s.o.MaxSize + maxStrings); e != nil {
+			p.io = e
+		}
+	}
+	if p.io != nil {
+		s.end(p.io)
+		return false
+	}
+	told, refused := errors.AsType[*imap.Error](fail(err))
+	if (!refused || told.Type != "BAD") && s.view != nil {
+		s.view.update(s, uid || !c.nums)
+	}
+	if s.tag == "" {
+		s.str("* ")
+	} else {
+		s.str(s.tag)
+		s.str(" ")
+	}
+	if refused {
+		if told.Code == imap.ResponseCodeUnavailable && s.o.Trouble != nil {
+			s.o.Trouble(err)
+		}
+		s.result(told.Type, string(told.Code), told.Text)
+	} else {
+		if uid {
+			verb = "UID " + verb
+		}
+		s.result("OK", s.code, verb+" completed")
+	}
+	return s.conn.err == nil
+}
+
+// forget ends what the session has of an account.
+func (s *session) forget() {
 	s.unselect()
 	if s.acct != nil {
 		s.acct.Release()
 		s.acct = nil
 	}
-	s.gate.Close()
-	return nil
 }
 
-func (s *session) AuthenticateMechanisms() []string { return []string{sasl.Plain} }
-
-func (s *session) Authenticate(mech string) (sasl.Server, error) {
-	if mech != sasl.Plain {
-		return nil, no("", "Only PLAIN is offered")
-	}
-	return strict{sasl.NewPlainServer(func(identity, login, secret string) error {
-		if identity != "" && identity != login {
-			return no(imap.ResponseCodeAuthorizationFailed, "You cannot act for somebody else")
-		}
-		return s.Login(login, secret)
-	})}, nil
-}
-
-// strict turns the plain errors of a mechanism into answers.
-type strict struct{ sasl.Server }
-
-func (x strict) Next(response []byte) ([]byte, bool, error) {
-	challenge, done, err := x.Server.Next(response)
-	var told *imap.Error
-	if err != nil && !errors.As(err, &told) {
-		err = &imap.Error{Type: imap.StatusResponseTypeBad, Text: "Malformed response"}
-	}
-	return challenge, done, err
-}
-
-func (s *session) Login(login, secret string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, err := s.o.Login(s.ctx, login, secret, s.from)
-	if err != nil {
-		if s.failed++; s.failed >= maxLogins {
-			s.gate.last.Store(true)
-		}
-		if t, ok := errors.AsType[interface {
-			error
-			Temporary() bool
-		}](err); ok && t.Temporary() {
-			return no(imap.ResponseCodeUnavailable, err.Error())
-		}
-		return no(imap.ResponseCodeAuthenticationFailed, err.Error())
-	}
-	s.acct = a
-	s.gate.authenticated.Store(true)
-	return nil
-}
-
-func (s *session) AppendLimit() uint32 { return uint32(min(s.o.MaxSize, 1<<32-1)) }
-
-func (s *session) Namespace() (*imap.NamespaceData, error) {
-	return &imap.NamespaceData{Personal: []imap.NamespaceDescriptor{{Delim: '/'}}}, nil
-}
-
-func (s *session) Select(name string, opts *imap.SelectOptions) (*imap.SelectData, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, err := s.acct.Mailbox(name)
-	if err != nil {
-		return nil, fail(err)
-	}
-	v, m, err := newView(s.acct, m.ID, opts.ReadOnly)
-	if err != nil {
-		return nil, fail(err)
-	}
-	s.view = v
-	flags := v.flags()
-	data := &imap.SelectData{
-		Flags: flags, NumMessages: uint32(len(v.uids)), UIDNext: imap.UID(m.UIDNext), UIDValidity: m.UIDValidity,
-	}
-	if !opts.ReadOnly {
-		data.PermanentFlags = flags
-		if _, room := s.acct.Keywords(); room {
-			data.PermanentFlags = append(slices.Clip(flags), imap.FlagWildcard)
-		}
-	}
-	if m.Unseen > 0 {
-		v.each(v.all(), func(seq uint32, row store.Message) bool {
-			if row.Flags&store.Seen == 0 {
-				data.FirstUnseenSeqNum = seq
-			}
-			return data.FirstUnseenSeqNum == 0
-		})
-	}
-	return data, nil
-}
-
-func (s *session) Unselect() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unselect()
-	return nil
-}
-
-func (s *session) unselect() {
-	if s.view != nil {
-		s.view.stop()
-		s.view = nil
-	}
-}
-
-func (s *session) Create(name string, opts *imap.CreateOptions) error {
-	use := ""
-	switch len(opts.SpecialUse) {
-	case 0:
-	case 1:
-		use = string(opts.SpecialUse[0])
-		if !slices.Contains([]string{`\Archive`, `\Drafts`, `\Junk`, `\Sent`, `\Trash`}, use) {
-			return no("USEATTR", "That special use is not possible here")
-		}
-	default:
-		return no("USEATTR", "A mailbox has one special use at most")
-	}
-	return fail(s.acct.Create(s.ctx, name, use))
-}
-
-func (s *session) Delete(name string) error { return fail(s.acct.Delete(s.ctx, name)) }
-
-func (s *session) Rename(from, to string, _ *imap.RenameOptions) error {
-	return fail(s.acct.Rename(s.ctx, from, to))
-}
-
-func (s *session) Subscribe(name string) error   { return fail(s.acct.Subscribe(s.ctx, name)) }
-func (s *session) Unsubscribe(name string) error { return fail(s.acct.Unsubscribe(s.ctx, name)) }
-
-func (s *session) Append(name string, r imap.LiteralReader, opts *imap.AppendOptions) (*imap.AppendData, error) {
-	m, err := s.acct.Mailbox(name)
-	if err != nil {
-		return nil, tryCreate(err)
-	}
-	flags, err := flagNames(opts.Flags)
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.o.Append(s.ctx, s.acct, m.ID, flags, opts.Time, r)
-	if err != nil {
-		return nil, fail(err)
-	}
-	return &imap.AppendData{UID: imap.UID(out.UID), UIDValidity: out.UIDValidity}, nil
-}
-
-func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.view == nil {
-		return nil
-	}
-	return s.view.update(w, allowExpunge)
-}
-
-func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
-	s.mu.Lock()
-	select {
-	case <-s.over:
-		s.mu.Unlock()
-		return nil
-	default:
-	}
-	s.idles.Add(1)
-	defer s.idles.Done()
-	var wake <-chan struct{}
-	if s.view != nil {
-		wake = s.view.wake
-	}
-	s.mu.Unlock()
-	for {
-		select {
-		case <-stop:
-			return nil
-		case <-s.over:
-			return nil
-		case <-wake:
-		}
-		if err := s.tell(w, stop); err != nil {
-			return err
-		}
-	}
-}
-
-// tell writes updates unless IDLE is over.
-func (s *session) tell(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-stop:
-		return nil
-	case <-s.over:
-		return nil
-	default:
-	}
-	if s.view == nil {
-		return nil
-	}
-	return s.view.update(w, true)
-}
+func (s *session) unselect() { s.view = nil }
 
 // no is a refusal.
 func no(code imap.ResponseCode, text string) error {
@@ -301,6 +234,8 @@ func tryCreate(err error) error {
 	return fail(err)
 }
 
+func equalFold(f imap.Flag, s string) bool { return strings.EqualFold(string(f), s) }
+
 // flagNames turns flags of a command into names for the store.
 func flagNames(flags []imap.Flag) ([]string, error) {
 	var out []string
@@ -317,14 +252,6 @@ func flagNames(flags []imap.Flag) ([]string, error) {
 }
 
 var systemFlags = []imap.Flag{imap.FlagSeen, imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagDraft}
-
-func toFlags(names []string) []imap.Flag {
-	out := make([]imap.Flag, len(names))
-	for i, n := range names {
-		out[i] = imap.Flag(n)
-	}
-	return out
-}
 
 // date is the internal date of a message.
 func date(m store.Message) time.Time { return time.Unix(m.Date, 0).UTC() }

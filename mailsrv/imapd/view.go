@@ -1,12 +1,9 @@
 package imapd
 
 import (
-	"errors"
 	"slices"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
 
 	"pic/mailsrv/store"
 )
@@ -23,56 +20,57 @@ type view struct {
 	// told are flags that the client knows of though they are later than modseq:
 	// UID to modification sequence.
 	told map[uint32]uint64
-	wake <-chan struct{}
-	stop func()
 }
 
 func newView(a *store.Account, box uint32, readOnly bool) (*view, store.Mailbox, error) {
-	wake, stop := a.Watch(box)
 	uids, m, err := a.UIDs(box)
 	if err != nil {
-		stop()
 		return nil, m, err
 	}
-	return &view{
-		acct: a, box: box, readOnly: readOnly, uids: uids, modseq: m.ModSeq, expunged: m.Expunged,
-		told: map[uint32]uint64{}, wake: wake, stop: stop,
-	}, m, nil
+	return &view{acct: a, box: box, readOnly: readOnly, uids: uids, modseq: m.ModSeq, expunged: m.Expunged}, m, nil
 }
 
 // flags are all that messages of the account can have now.
-func (v *view) flags() []imap.Flag {
+func (v *view) flags() []string {
 	words, _ := v.acct.Keywords()
 	v.keywords = len(words)
-	return append(slices.Clip(systemFlags), toFlags(words)...)
+	out := make([]string, 0, len(systemFlags)+len(words)+1)
+	for _, f := range systemFlags {
+		out = append(out, string(f))
+	}
+	return append(out, words...)
+}
+
+// tell remembers that the client is told the flags of a message.
+func (v *view) tell(uid uint32, modseq uint64) {
+	if v.told == nil {
+		v.told = map[uint32]uint64{}
+	}
+	v.told[uid] = modseq
 }
 
 // update tells the client what has changed.
-func (v *view) update(w *imapserver.UpdateWriter, allowExpunge bool) error {
+func (v *view) update(s *session, allowExpunge bool) {
 	rows, m, err := v.acct.Changed(v.box, v.modseq)
-	gone := errors.Is(err, store.ErrNoMailbox)
-	if err != nil && !gone {
-		return err
-	}
+	gone := err != nil
 	if gone || m.ModSeq == v.modseq && m.Expunged == v.expunged {
 		if gone && allowExpunge {
-			return v.drop(w, nil)
+			v.keep(s, nil)
 		}
-		return nil
+		return
 	}
 	if words, _ := v.acct.Keywords(); len(words) != v.keywords {
-		if err := w.WriteMailboxFlags(v.flags()); err != nil {
-			return err
-		}
+		s.str("* FLAGS ")
+		words := v.flags()
+		writeWords(s, words)
+		s.str("\r\n")
 	}
 	if allowExpunge && m.Expunged > v.expunged {
 		uids, now, err := v.acct.UIDs(v.box)
 		if err != nil {
-			return nil // deleted this moment; the next update tells
+			return // deleted this moment; the next update tells
 		}
-		if err := v.drop(w, uids); err != nil {
-			return err
-		}
+		v.keep(s, uids)
 		v.expunged = now.Expunged
 		rows = slices.DeleteFunc(rows, func(r store.Message) bool { // gone since they were read
 			_, there := slices.BinarySearch(uids, r.UID)
@@ -86,77 +84,77 @@ func (v *view) update(w *imapserver.UpdateWriter, allowExpunge bool) error {
 		}
 	}
 	if len(v.uids) > known {
-		if err := w.WriteNumMessages(uint32(len(v.uids))); err != nil {
-			return err
-		}
+		s.str("* ")
+		s.num(int64(len(v.uids)))
+		s.str(" EXISTS\r\n")
 	}
 	for _, r := range rows {
 		i, ok := slices.BinarySearch(v.uids[:known], r.UID)
 		if !ok || v.told[r.UID] == r.ModSeq {
 			continue
 		}
-		if err := w.WriteMessageFlags(uint32(i)+1, imap.UID(r.UID), toFlags(v.acct.FlagNames(r.Flags))); err != nil {
-			return err
-		}
+		s.flagsOf(uint32(i)+1, r, true)
 	}
 	v.modseq = m.ModSeq
-	clear(v.told)
-	return nil
+	v.told = nil
 }
 
-// drop takes those that are not in the ascending uids out of the view.
-func (v *view) drop(w interface{ WriteExpunge(uint32) error }, uids []uint32) error {
-	return v.remove(w, func(uid uint32) bool {
+// keep takes those that are not in the ascending uids out of the view.
+func (v *view) keep(s *session, uids []uint32) {
+	v.remove(s, func(uid uint32) bool {
 		_, there := slices.BinarySearch(uids, uid)
 		return !there
 	})
 }
 
+// drop takes the ascending uids out of the view.
+func (v *view) drop(s *session, uids []uint32) {
+	v.remove(s, func(uid uint32) bool {
+		_, is := slices.BinarySearch(uids, uid)
+		return is
+	})
+}
+
 // remove takes messages out of the view and tells the client, the last first so
 // that the numbers of those before stay.
-func (v *view) remove(w interface{ WriteExpunge(uint32) error }, is func(uid uint32) bool) error {
+func (v *view) remove(s *session, is func(uid uint32) bool) {
 	for i := len(v.uids) - 1; i >= 0; i-- {
 		if is(v.uids[i]) {
-			if err := w.WriteExpunge(uint32(i) + 1); err != nil {
-				return err
-			}
+			s.str("* ")
+			s.num(int64(i) + 1)
+			s.str(" EXPUNGE\r\n")
 			v.uids[i] = 0 // no UID
 		}
 	}
 	v.uids = slices.DeleteFunc(v.uids, func(u uint32) bool { return u == 0 })
-	return nil
 }
 
-// all are the UIDs of the view, not to be changed.
-func (v *view) all() []uint32 { return v.uids }
-
 // resolve returns the UIDs that a set means, ascending.
-func (v *view) resolve(set imap.NumSet) ([]uint32, error) {
+func (v *view) resolve(set set, uid bool) ([]uint32, error) {
 	var out []uint32
-	switch set := set.(type) {
-	case imap.SeqSet:
-		n := uint32(len(v.uids))
-		for _, r := range set {
-			from, to := ends(r.Start, r.Stop, n)
-			if from == 0 || to > n {
-				return nil, &imap.Error{Type: imap.StatusResponseTypeBad, Code: imap.ResponseCodeClientBug, Text: "No message has that number"}
-			}
-			out = append(out, v.uids[from-1:to]...)
-		}
-	case imap.UIDSet:
-		if imap.IsSearchRes(set) {
-			return nil, &imap.Error{Type: imap.StatusResponseTypeBad, Text: "SEARCHRES is not offered"}
-		}
-		var last uint32
-		if n := len(v.uids); n > 0 {
-			last = v.uids[n-1]
-		}
-		for _, r := range set {
-			from, to := ends(uint32(r.Start), uint32(r.Stop), last)
+	switch {
+	case set.saved:
+		return nil, bad("SEARCHRES is not offered")
+	case uid:
+		for _, r := range set.spans {
+			from, to := ends(r.from, r.to, v.last())
 			i, _ := slices.BinarySearch(v.uids, from)
 			for ; i < len(v.uids) && v.uids[i] <= to; i++ {
 				out = append(out, v.uids[i])
 			}
+		}
+	default:
+		n := uint32(len(v.uids))
+		for _, r := range set.spans {
+			from, to := ends(r.from, r.to, n)
+			if from == 0 || to > n {
+				return nil, &imap.Error{Type: imap.StatusResponseTypeBad, Code: imap.ResponseCodeClientBug, Text: "No message has that number"}
+			}
+			if len(out) > 2*len(v.uids) { // ranges that overlap again and again
+				slices.Sort(out)
+				out = slices.Compact(out)
+			}
+			out = append(out, v.uids[from-1:to]...)
 		}
 	}
 	if !slices.IsSorted(out) {
@@ -165,15 +163,12 @@ func (v *view) resolve(set imap.NumSet) ([]uint32, error) {
 	return slices.Compact(out), nil
 }
 
-// ends are the ends of a range in which 0 stands for the last.
-func ends(from, to, last uint32) (uint32, uint32) {
-	if from == 0 {
-		from = last
+// last is the highest UID, 0 if there is none.
+func (v *view) last() uint32 {
+	if n := len(v.uids); n > 0 {
+		return v.uids[n-1]
 	}
-	if to == 0 {
-		to = last
-	}
-	return min(from, to), max(from, to)
+	return 0
 }
 
 // seq is the sequence number of a UID, 0 if the client does not know it.
@@ -213,5 +208,3 @@ func (v *view) each(uids []uint32, f func(seq uint32, row store.Message) bool) (
 	}
 	return complete
 }
-
-func equalFold(f imap.Flag, s string) bool { return strings.EqualFold(string(f), s) }

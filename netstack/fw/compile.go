@@ -241,9 +241,6 @@ func (c *compiler) screening() {
 
 func (c *compiler) marking() {
 	ch := c.chain("classify", classify)
-	if c.m.Rules.Router && c.m.SynRate > 0 {
-		ch.add(when(in(c.m.WAN), syn{}, rate{c.m.SynRate, true}).then(drop).called("flood of TCP connections"))
-	}
 	if c.m.NewRate > 0 {
 		c.both("opened", func(_ family, s *set) { s.size, s.life = mostNoted, rateLife })
 		cards := []card{in(c.m.Interface)}
@@ -255,6 +252,10 @@ func (c *compiler) marking() {
 				ch.add(when(i, opening, note{v.six, src, v.set("opened"), c.m.NewRate}).then(drop).called("flood of connections"))
 			}
 		}
+	}
+	// After the former, so that one address alone does not use up what is for all.
+	if c.m.Rules.Router && c.m.SynRate > 0 {
+		ch.add(when(in(c.m.WAN), syn{}, rate{c.m.SynRate, true}).then(drop).called("flood of TCP connections"))
 	}
 	// Answers go home by the main table, so they get no mark.
 	ch.add(

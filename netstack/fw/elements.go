@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/nftables/expr"
 
+	"pic/internal/order"
 	"pic/netstack/policy"
 )
 
@@ -59,7 +60,7 @@ func carve(bans []Ban, v family) []elem {
 		}
 	}
 	// A network comes before those within it, of equals the longest first.
-	slices.SortStableFunc(list, func(a, b Ban) int {
+	order.Stable(list, func(a, b Ban) int {
 		if c := a.Net.Addr().Compare(b.Net.Addr()); c != 0 {
 			return c
 		}

@@ -13,6 +13,7 @@
 // renewals. What it learns on the way, the public address above all, is in its
 // [State].
 //
-// The messages are read and written here, bounded and without trust; UPnP's
-// discovery and SOAP are huin/goupnp's.
+// The messages are read and written here, bounded and without trust. By UPnP only
+// the gateway itself is heard and spoken to, whatever descriptions, redirects and
+// other devices say, and of its answers 64 KB are read at most.
 package igd

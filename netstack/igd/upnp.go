@@ -1,108 +1,135 @@
 package igd
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
-
-	"github.com/huin/goupnp"
-	"github.com/huin/goupnp/dcps/internetgateway2"
-	"github.com/huin/goupnp/httpu"
-	"github.com/huin/goupnp/soap"
-	"github.com/huin/goupnp/ssdp"
 )
 
 const (
 	searchTime = 2 * time.Second
 	soapTime   = 5 * time.Second
+	mostHeard  = 64 // answers to a search
+	mostPlaces = 4  // descriptions that are read
 )
 
-// Errors of the AddPortMapping action that have a way out.
-const (
-	upnpConflict  = 718 // the port is another's
-	upnpPermanent = 725 // only mappings without end
-)
+// ssdp is where devices listen for searches (UPnP Device Architecture 1.1, §1.3).
+var ssdp = netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 255, 255, 250}), 1900)
 
-// A wanConnection is the service of a router that maps ports, in any of its
-// versions.
-type wanConnection interface {
-	AddPortMappingCtx(ctx context.Context, host string, external uint16, protocol string, internal uint16, client string, on bool, name string, life uint32) error
-	DeletePortMappingCtx(ctx context.Context, host string, external uint16, protocol string) error
-	GetExternalIPAddressCtx(ctx context.Context) (string, error)
-}
+// targets are what is searched: the device that has the services, and the services.
+var targets = append([]string{"urn:schemas-upnp-org:device:WANConnectionDevice:1"}, kinds[:2]...)
 
 // A upnpGrip is a port by UPnP.
 type upnpGrip struct {
 	way  Way
 	wish Wish
-	wan  wanConnection
+	wan  *connection
 	port uint16 // outside, had last
 }
 
 // openUPnP looks for the gateway's own description. What others in the network
-// say of themselves is not followed.
+// say of themselves is not heard, and nobody but the gateway is spoken to.
 func openUPnP(ctx context.Context, way Way, wish Wish) (grip, error) {
-	c, err := httpu.NewHTTPUClientAddr(way.Local.String())
+	if !way.Gateway.Is4() || !way.Gateway.IsPrivate() && !way.Gateway.IsLinkLocalUnicast() && !shared.Contains(way.Gateway) {
+		return nil, errors.New("UPnP: is for routers of the own network only")
+	}
+	places, err := search(ctx, way, ssdp)
 	if err != nil {
 		return nil, fmt.Errorf("UPnP: %w", err)
 	}
-	defer c.Close()
-	seen := map[string]bool{}
-	for _, target := range []string{internetgateway2.URN_WANConnectionDevice_1, internetgateway2.URN_WANIPConnection_1, internetgateway2.URN_WANIPConnection_2} {
-		answers, err := search(ctx, c, target)
-		if err != nil {
-			continue
-		}
-		for _, a := range answers {
-			loc, err := url.Parse(a.Header.Get("Location"))
-			if err != nil || seen[loc.String()] || len(seen) >= 4 || !same(loc.Hostname(), way.Gateway) {
-				continue
-			}
-			seen[loc.String()] = true
-			if wan := connectionAt(ctx, loc, way.Gateway); wan != nil {
-				return &upnpGrip{way, wish, wan, wish.Port}, nil
-			}
+	for _, p := range places {
+		if wan := connectionAt(ctx, p, way.Gateway); wan != nil {
+			return &upnpGrip{way, wish, wan, wish.Port}, nil
 		}
 	}
 	return nil, errors.New("UPnP: no answer")
 }
 
-// search listens for searchTime, as answers are spread over it.
-func search(ctx context.Context, c *httpu.HTTPUClient, target string) ([]*http.Response, error) {
+// search asks everybody, and the gateway itself, and listens for searchTime, as
+// answers are spread over it.
+func search(ctx context.Context, way Way, everybody netip.AddrPort) ([]*url.URL, error) {
 	ctx, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
-	return ssdp.RawSearch(ctx, c, target, 2)
+	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(way.Local, 0)))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })()
+	for range 2 {
+		for _, t := range targets {
+			q := fmt.Appendf(nil, "M-SEARCH * HTTP/1.1\r\nHOST: %s\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: %s\r\n\r\n", ssdp, t)
+			for _, to := range []netip.AddrPort{everybody, netip.AddrPortFrom(way.Gateway, everybody.Port())} {
+				_, _ = c.WriteToUDPAddrPort(q, to) // one way is enough
+			}
+		}
+	}
+	var places []*url.URL
+	buf := make([]byte, 2048)
+	for heard := 0; heard < mostHeard && len(places) < mostPlaces; {
+		n, from, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			break // its time is over
+		}
+		if from.Addr().Unmap() != way.Gateway {
+			continue
+		}
+		heard++
+		p := placeIn(buf[:n], way.Gateway)
+		if p != nil && !slices.ContainsFunc(places, func(o *url.URL) bool { return o.String() == p.String() }) {
+			places = append(places, p)
+			// Whoever answers has said by now what he has; the rest is soon there.
+			c.SetReadDeadline(time.Now().Add(searchTime / 4))
+		}
+	}
+	return places, nil
 }
 
-func same(host string, a netip.Addr) bool {
-	b, err := netip.ParseAddr(host)
-	return err == nil && b == a
+// placeIn reads where an answer to a search says that the description is; nil
+// unless that is at the gateway.
+func placeIn(b []byte, gateway netip.Addr) *url.URL {
+	r, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(b)), nil)
+	if err != nil || r.StatusCode != http.StatusOK {
+		return nil
+	}
+	r.Body.Close()
+	p, err := url.Parse(r.Header.Get("Location"))
+	if err != nil || !at(p, gateway) {
+		return nil
+	}
+	return p
 }
 
-// connectionAt reads the description at loc. Only a service that is at the gateway
-// itself is spoken to: a description may name any host as the place of its own.
-func connectionAt(ctx context.Context, loc *url.URL, gateway netip.Addr) wanConnection {
-	ctx, cancel := context.WithTimeout(ctx, soapTime)
-	defer cancel()
-	root, err := goupnp.DeviceByURLCtx(ctx, loc)
+// at reports whether a URL is of plain HTTP at the gateway.
+func at(u *url.URL, gateway netip.Addr) bool {
+	a, err := netip.ParseAddr(u.Hostname())
+	return err == nil && a == gateway && u.Scheme == "http" && u.User == nil && len(u.String()) < 512
+}
+
+// connectionAt reads the description at a place. Only a service that is at the
+// gateway itself is spoken to: a description may name any host as the place of
+// its own.
+func connectionAt(ctx context.Context, place *url.URL, gateway netip.Addr) *connection {
+	c := &connection{http: caller(gateway)}
+	b, _, err := c.fetch(ctx, http.MethodGet, place, nil, "")
 	if err != nil {
 		return nil
 	}
-	if all, _ := internetgateway2.NewWANIPConnection2ClientsFromRootDevice(root, loc); len(all) > 0 && same(all[0].SOAPClient.EndpointURL.Hostname(), gateway) {
-		return all[0]
+	var ok bool
+	if c.control, c.kind, ok = readDescription(b, place); !ok || !at(c.control, gateway) {
+		return nil
 	}
-	if all, _ := internetgateway2.NewWANIPConnection1ClientsFromRootDevice(root, loc); len(all) > 0 && same(all[0].SOAPClient.EndpointURL.Hostname(), gateway) {
-		return all[0]
-	}
-	if all, _ := internetgateway2.NewWANPPPConnection1ClientsFromRootDevice(root, loc); len(all) > 0 && same(all[0].SOAPClient.EndpointURL.Hostname(), gateway) {
-		return all[0]
-	}
-	return nil
+	return c
 }
 
 func (g *upnpGrip) protocol() string {
@@ -117,12 +144,21 @@ func (g *upnpGrip) renew(ctx context.Context) (ext netip.AddrPort, d time.Durati
 	defer cancel()
 	d = life
 	for range 8 {
-		err = g.wan.AddPortMappingCtx(ctx, "", g.port, g.protocol(), g.wish.Port, g.way.Local.String(), true, g.wish.Name, seconds(d))
+		_, err = g.wan.call(ctx, "AddPortMapping", [][2]string{
+			{"NewRemoteHost", ""},
+			{"NewExternalPort", strconv.Itoa(int(g.port))},
+			{"NewProtocol", g.protocol()},
+			{"NewInternalPort", strconv.Itoa(int(g.wish.Port))},
+			{"NewInternalClient", g.way.Local.String()},
+			{"NewEnabled", "1"},
+			{"NewPortMappingDescription", g.wish.Name},
+			{"NewLeaseDuration", strconv.Itoa(int(seconds(d)))},
+		})
 		switch code := upnpCode(err); {
 		case code == upnpPermanent && d != 0:
 			d = 0
 			continue
-		case code == upnpConflict:
+		case code == upnpConflict && !g.wish.Exact:
 			g.port = uint16(lowest + rand.IntN(1<<16-lowest))
 			continue
 		}
@@ -134,23 +170,15 @@ func (g *upnpGrip) renew(ctx context.Context) (ext netip.AddrPort, d time.Durati
 	if d == 0 {
 		d = life // of our own renewals, which find out that it was restarted
 	}
-	s, err := g.wan.GetExternalIPAddressCtx(ctx)
+	a, err := g.wan.external(ctx)
 	if err != nil {
 		return ext, 0, fmt.Errorf("UPnP: asking for the public address: %w", err)
 	}
-	a, _ := netip.ParseAddr(s) // empty without a line
-	return netip.AddrPortFrom(a.Unmap(), g.port), d, nil
+	return netip.AddrPortFrom(a, g.port), d, nil
 }
 
 func (g *upnpGrip) release(ctx context.Context) {
-	_ = g.wan.DeletePortMappingCtx(ctx, "", g.port, g.protocol())
-}
-
-// upnpCode is the code in a fault of UPnP; 0 without one.
-func upnpCode(err error) int {
-	var f *soap.SOAPFaultError
-	if !errors.As(err, &f) {
-		return 0
-	}
-	return f.Detail.UPnPError.Errorcode
+	_, _ = g.wan.call(ctx, "DeletePortMapping", [][2]string{
+		{"NewRemoteHost", ""}, {"NewExternalPort", strconv.Itoa(int(g.port))}, {"NewProtocol", g.protocol()},
+	})
 }

@@ -15,6 +15,8 @@ package policy
 import (
 	"net/netip"
 	"slices"
+
+	"pic/internal/order"
 )
 
 // Numbers of protocols (RFC 5237 registry) that have a meaning here.
@@ -133,8 +135,8 @@ func New(r Rules) *Policy {
 			p.nets = append(p.nets, net{n.Masked(), i})
 		}
 	}
-	slices.SortStableFunc(p.sites, func(a, b site) int { return b.net.Bits() - a.net.Bits() })
-	slices.SortStableFunc(p.nets, func(a, b net) int { return b.net.Bits() - a.net.Bits() })
+	order.Stable(p.sites, func(a, b site) int { return b.net.Bits() - a.net.Bits() })
+	order.Stable(p.nets, func(a, b net) int { return b.net.Bits() - a.net.Bits() })
 	p.blocked = newRanges(r.Blocked)
 	return p
 }

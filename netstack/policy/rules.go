@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"slices"
+
+	"pic/internal/order"
 )
 
 // Rules are what a policy is made of: plain data.
@@ -156,7 +158,7 @@ func Disjoint(all []netip.Prefix) []netip.Prefix {
 	for _, p := range all {
 		sorted = append(sorted, p.Masked())
 	}
-	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
+	order.By(sorted, func(a, b netip.Prefix) int {
 		if c := a.Addr().Compare(b.Addr()); c != 0 {
 			return c
 		}

@@ -202,7 +202,7 @@ func (k *kernel) set(s setting) error {
 		return nil
 	}
 	if !slices.ContainsFunc(k.record.made.Settings, func(o setting) bool { return o.Path == s.Path }) {
-		if err := k.record.change(func(m *made) { m.Settings = append(m.Settings, setting{s.Path, old}) }); err != nil {
+		if err := k.record.change(func(m *made) { m.Settings = append(m.Settings, setting{s.Path, old, s.Value}) }); err != nil {
 			return err
 		}
 	}
@@ -212,14 +212,18 @@ func (k *kernel) set(s setting) error {
 	return nil
 }
 
-// restoreSettings puts back what we changed and no longer want.
+// restoreSettings puts back what we changed and no longer want, unless somebody
+// else has set it since.
 func (k *kernel) restoreSettings(p plan) error {
 	var errs []error
 	for _, s := range slices.Backward(slices.Clone(k.record.made.Settings)) {
 		if slices.ContainsFunc(p.settings, func(w setting) bool { return w.Path == s.Path }) {
 			continue
 		}
-		err := os.WriteFile(sysNet+s.Path, []byte(s.Value), 0o644)
+		b, err := os.ReadFile(sysNet + s.Path)
+		if err == nil && (s.Set == "" || strings.TrimSpace(string(b)) == s.Set) {
+			err = os.WriteFile(sysNet+s.Path, []byte(s.Value), 0o644)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("putting %s back to %s: %w", s.Path, s.Value, err))
 			continue

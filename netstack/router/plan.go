@@ -3,10 +3,10 @@ package router
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
+	"pic/internal/order"
 	"pic/netstack/router/dhcp4"
 	"pic/netstack/router/dhcp6"
 )
@@ -25,6 +25,7 @@ type plan struct {
 type setting struct {
 	Path  string `json:"path"` // below /proc/sys/net
 	Value string `json:"value"`
+	Set   string `json:"set,omitempty"` // of the record: what we made of it
 }
 
 type mtu struct {
@@ -70,13 +71,12 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 	}
 	// accept_ra comes before forwarding, or the kernel drops the routes that it
 	// has from advertisements.
-	p.settings = []setting{
-		{"ipv6/conf/" + sysName(c.WAN.Name) + "/accept_ra", accept},
-		{"ipv6/conf/" + sysName(c.LAN.Name) + "/accept_ra", "0"},
-		{"ipv6/conf/" + sysName(c.WAN.Name) + "/accept_ra_rt_info_max_plen", "0"}, // no ways but the default one
-		{"ipv4/ip_forward", "1"},
-		{"ipv6/conf/all/forwarding", "1"},
-	}
+	wan, lan := "ipv6/conf/"+sysName(c.WAN.Name), "ipv6/conf/"+sysName(c.LAN.Name)
+	p.set(wan+"/accept_ra", accept)
+	p.set(lan+"/accept_ra", "0")
+	p.set(wan+"/accept_ra_rt_info_max_plen", "0") // no ways but the default one
+	p.set("ipv4/ip_forward", "1")
+	p.set("ipv6/conf/all/forwarding", "1")
 	for _, a := range []netip.Prefix{c.LAN.Address, c.LAN.Address6} {
 		if a.IsValid() {
 			p.addrs = append(p.addrs, address{Card: c.LAN.Name, Net: a, sure: true})
@@ -88,10 +88,14 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 		p.static(c.WAN)
 	}
 	p.delegated(c, six, now)
-	slices.SortFunc(p.routes, func(a, b route) int { // on-link ones first: others go by them
+	order.By(p.routes, func(a, b route) int { // on-link ones first: others go by them
 		return cmp.Or(b.to.Bits()-a.to.Bits(), a.to.Addr().Compare(b.to.Addr()))
 	})
 	return p
+}
+
+func (p *plan) set(path, value string) {
+	p.settings = append(p.settings, setting{Path: path, Value: value})
 }
 
 func (p *plan) static(w WAN) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"pic/internal/atomicfile"
 )
@@ -25,6 +26,14 @@ type made struct {
 	Addresses []address `json:"addresses,omitempty"`
 	Settings  []setting `json:"settings,omitempty"` // as they were
 	MTUs      []mtu     `json:"mtus,omitempty"`     // as they were
+	// Boot is the kernel in which all that was set. Another one knows nothing of it,
+	// and what it has is not ours to change.
+	Boot string `json:"boot,omitempty"`
+}
+
+func bootID() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b))
 }
 
 // A record keeps made on disk.
@@ -49,6 +58,9 @@ func (r *record) load() error {
 	if err != nil {
 		return fmt.Errorf("reading what the router set on the host, %s: %w; move the file away to go on without", r.path, err)
 	}
+	if r.made.Boot != "" && r.made.Boot != bootID() {
+		r.made = made{}
+	}
 	r.loaded = true
 	return nil
 }
@@ -56,7 +68,12 @@ func (r *record) load() error {
 // change alters the record and makes it durable.
 func (r *record) change(f func(*made)) error {
 	f(&r.made)
+	r.made.Boot = ""
 	b, err := json.MarshalIndent(r.made, "", "\t")
+	if err == nil && string(b) != "{}" {
+		r.made.Boot = bootID()
+		b, err = json.MarshalIndent(r.made, "", "\t")
+	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(r.path), 0o700)
 	}

@@ -314,7 +314,7 @@ func (s *Server) settle() error {
 		s.strays, s.strayed = strays, now
 	}
 	if now.Sub(s.strayed) < strayFor {
-		p.settings = append(p.settings, setting{"ipv6/conf/" + sysName(s.conf.WAN.Name) + "/accept_ra_pinfo", "0"})
+		p.set("ipv6/conf/"+sysName(s.conf.WAN.Name)+"/accept_ra_pinfo", "0")
 	} else {
 		s.strays = nil
 	}

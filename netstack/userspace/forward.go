@@ -112,6 +112,18 @@ func (o *outbound) end(f *flow) {
 	o.wg.Done()
 }
 
+// within has use carry a flow. Unless use has handed it on, to a goroutine that will
+// end it, the flow ends here, also by a panic: Close waits for every flow.
+func (o *outbound) within(f *flow, use func() (handed bool)) {
+	handed := false
+	defer func() {
+		if !handed {
+			o.end(f)
+		}
+	}()
+	handed = use()
+}
+
 // enforce ends the flows that a new policy no longer allows.
 func (o *outbound) enforce(p *policy.Policy) {
 	o.mu.Lock()

@@ -13,16 +13,17 @@ import (
 // A gate is a policy, with what each packet asks of it at hand.
 type gate struct {
 	*policy.Policy
-	cell []netip.Addr
-	vpn  []netip.Prefix
+	cell   []netip.Addr
+	vpn    []netip.Prefix
+	served *served
 }
 
-func newGate(p *policy.Policy) *gate {
+func newGate(p *policy.Policy, s *served) *gate {
 	if p == nil {
 		return nil
 	}
 	r := p.Rules()
-	return &gate{p, r.Cell, r.VPN}
+	return &gate{p, r.Cell, r.VPN, s}
 }
 
 // What is done with a packet.
@@ -46,6 +47,9 @@ type memo struct {
 // take a peer's address for its own.
 func (g *gate) judge(h *sight, m *memo) fate {
 	if slices.Contains(g.cell, h.Dst) {
+		if !h.opens && h.Port >= firstFree && g.served.has(h.Proto, h.Port) {
+			h.opens = true
+		}
 		if !h.opens || m.allow && m.gate == g && m.flow == h.Flow {
 			return pass
 		}
@@ -89,9 +93,10 @@ type sight struct {
 	echo  bool // a whole ICMP echo request
 }
 
-// look reads the headers of an IP packet. What is for a port that services never
-// have is taken for an answer; all else is decided on packet by packet, so that open
-// connections end with the right to them. Later pieces of a packet begin nothing, and
+// look reads the headers of an IP packet. What is for a port from which the stack
+// opens connections of its own is taken for an answer, unless a service listens
+// there; all else is decided on packet by packet, so that open connections end with
+// the right to them. Later pieces of a packet begin nothing, and
 // a first one too small to tell is refused.
 func look(p []byte) (sight, bool) {
 	var h sight

@@ -162,7 +162,7 @@ func recording() (*Net, *recorder) {
 	n.gate.Store(newGate(policy.New(policy.Rules{
 		Cell:  []netip.Addr{fourB, sixB},
 		Peers: []policy.Peer{{Name: "a", Addrs: []netip.Addr{fourA, sixA}, Services: []string{"all"}}},
-	})))
+	}), &n.served))
 	return n, r
 }
 

@@ -30,14 +30,17 @@ func (o *outbound) tcp(r *tcp.ForwarderRequest) {
 		r.Complete(true)
 		return
 	}
+	o.within(f, func() bool { return o.openTCP(f, r) })
+}
+
+func (o *outbound) openTCP(f *flow, r *tcp.ForwarderRequest) bool {
 	ctx, done := context.WithTimeout(f.ctx, dialTimeout)
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", f.far().String())
 	done()
 	if err != nil {
 		r.Complete(true)
-		o.end(f)
-		return
+		return false
 	}
 	far := c.(*net.TCPConn)
 	var q waiter.Queue
@@ -45,13 +48,13 @@ func (o *outbound) tcp(r *tcp.ForwarderRequest) {
 	r.Complete(terr != nil)
 	if terr != nil {
 		far.Close()
-		o.end(f)
-		return
+		return false
 	}
 	idle := tcpip.KeepaliveIdleOption(peerIdle)
 	_ = ep.SetSockOpt(&idle)
 	ep.SocketOptions().SetKeepAlive(true)
 	go o.splice(f, ep, &q, far)
+	return true
 }
 
 // splice carries both directions until both have ended, or all at once if one

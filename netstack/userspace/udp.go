@@ -32,13 +32,15 @@ func (o *outbound) udp(r *udp.ForwarderRequest) {
 	if f == nil {
 		return
 	}
-	var q waiter.Queue
-	ep, terr := r.CreateEndpoint(&q)
-	if terr != nil {
-		o.end(f)
-		return
-	}
-	go o.relay(f, ep, &q)
+	o.within(f, func() bool {
+		var q waiter.Queue
+		ep, terr := r.CreateEndpoint(&q)
+		if terr != nil {
+			return false
+		}
+		go o.relay(f, ep, &q)
+		return true
+	})
 }
 
 // relay carries datagrams both ways. Connecting a UDP socket does not wait, and

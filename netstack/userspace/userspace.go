@@ -63,6 +63,7 @@ type Net struct {
 	joiner joiner
 	mtu    int
 	gate   atomic.Pointer[gate] // nil: nothing passes
+	served served
 	out    *outbound
 	events chan tun.Event
 	ctx    context.Context // done once closed
@@ -147,7 +148,7 @@ func stackError(doing string, err tcpip.Error) error { return fmt.Errorf("%s: %s
 
 // Obey puts a policy in force and ends the flows that it no longer allows.
 func (n *Net) Obey(p *policy.Policy) {
-	n.gate.Store(newGate(p))
+	n.gate.Store(newGate(p, &n.served))
 	n.out.enforce(p)
 }
 
@@ -166,13 +167,21 @@ func full(a netip.AddrPort) tcpip.FullAddress {
 
 // ListenTCP listens on an address of the stack.
 func (n *Net) ListenTCP(a netip.AddrPort) (net.Listener, error) {
-	return gonet.ListenTCP(n.stack, full(a), protocol(a.Addr()))
+	l, err := gonet.ListenTCP(n.stack, full(a), protocol(a.Addr()))
+	if err != nil {
+		return nil, err
+	}
+	return &listener{l, n.served.add(policy.TCP, uint16(l.Addr().(*net.TCPAddr).Port))}, nil
 }
 
 // ListenUDP receives datagrams at an address of the stack.
 func (n *Net) ListenUDP(a netip.AddrPort) (net.PacketConn, error) {
 	local := full(a)
-	return gonet.DialUDP(n.stack, &local, nil, protocol(a.Addr()))
+	c, err := gonet.DialUDP(n.stack, &local, nil, protocol(a.Addr()))
+	if err != nil {
+		return nil, err
+	}
+	return &socket{c, n.served.add(policy.UDP, uint16(c.LocalAddr().(*net.UDPAddr).Port))}, nil
 }
 
 // Dial opens a connection from the cell into the tunnel; network is tcp or udp.
