@@ -174,6 +174,15 @@ func (someNetwork) Policy() *policy.Policy {
 	})
 }
 
+// Explain knows that what is at 192.168.1.254 is outside.
+func (n someNetwork) Explain(f policy.Flow) (policy.Verdict, []netstack.Remark) {
+	var remarks []netstack.Remark
+	if f.Dst == netip.MustParseAddr("192.168.1.254") {
+		remarks = append(remarks, netstack.Remark{Text: "it is outside"})
+	}
+	return n.Policy().Decide(f), remarks
+}
+
 type someCA struct{}
 
 func (someCA) Root() (ca.Root, bool)       { return ca.Root{Subject: "oak root"}, true }

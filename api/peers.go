@@ -32,6 +32,8 @@ type VPN interface {
 	Exits() []exit.Status
 	// Policy is who may reach whom, as it is in force; nil while nothing is.
 	Policy() *policy.Policy
+	// Explain decides on a flow as the kernel would, by its routes.
+	Explain(policy.Flow) (policy.Verdict, []netstack.Remark)
 }
 
 // userPeers is how many devices somebody who is no administrator may add.
