@@ -29,7 +29,7 @@
 // # Not built yet
 //
 // Sending to other places; SPF, DKIM, DMARC and spam; Sieve and vacation
-// replies; quotas; full text search; ManageSieve; IMAP beyond what imapd says.
+// replies; quotas; full text search; ManageSieve; shared mailboxes.
 package mailsrv
 
 import (
