@@ -124,6 +124,7 @@ set imap_condstore = yes
 set header_cache = %s/cache
 set quit = yes
 set confirm_append = no
+set confirm_create = no
 set delete = yes
 set mark_old = no
 set wait_key = no
