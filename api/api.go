@@ -79,6 +79,7 @@ func (a *API) routes() {
 	a.dynamicRoutes()
 	a.dnsRoutes()
 	a.groupwareRoutes()
+	a.mailRoutes()
 	a.vaultRoutes()
 	a.logRoutes()
 	a.eventRoutes()

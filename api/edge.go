@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,6 +77,14 @@ func (a *API) reach(ctx context.Context, _ *struct{}) (*body[[]wire.ReachStep], 
 			e.Public = append(e.Public, x)
 		}
 	}
+	if config.On(a.Store.Resolved().Network.Router) {
+		if st := a.Router.Status(); st.WAN.Lease != nil {
+			e.Line = st.WAN.Lease.Address.Addr()
+		} else {
+			e.Line = st.WAN.Address.Addr()
+		}
+	}
+	e.Knock = a.knock(ctx, w, e.Resolved)
 	for _, p := range a.Store.Resolved().Peers {
 		k := a.Book.Known(p.PublicKey)
 		if k.Endpoint.IsValid() && ddns.Public(k.Endpoint.Addr()) && k.Handshake.After(e.At) {
@@ -86,6 +96,27 @@ func (a *API) reach(ctx context.Context, _ *struct{}) (*body[[]wire.ReachStep], 
 		out = append(out, wire.ReachStep{Name: s.Name, Outcome: string(s.Outcome), Text: s.Text, Fix: s.Fix})
 	}
 	return &body[[]wire.ReachStep]{out}, nil
+}
+
+// knock tries to reach the endpoint from outside, by an exit.
+func (a *API) knock(ctx context.Context, w config.WireGuard, resolved []netip.Addr) *edge.Knock {
+	i := slices.IndexFunc(resolved, func(x netip.Addr) bool { return x.Is4() && ddns.Public(x) })
+	if i < 0 {
+		return nil
+	}
+	port := w.Port
+	if _, text, err := net.SplitHostPort(w.Endpoint); err == nil {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return nil
+		}
+		port = uint16(n)
+	}
+	k, ok := a.Network.Knock(ctx, netip.AddrPortFrom(resolved[i], port))
+	if !ok {
+		return nil
+	}
+	return &edge.Knock{Exit: k.Exit, To: k.To, Port: k.Port}
 }
 
 type wakeInput struct {

@@ -9,6 +9,7 @@ import (
 	"pic/core/config"
 	"pic/davsrv"
 	"pic/mailsrv"
+	"pic/mailsrv/queue"
 )
 
 // DAV is the server of calendars, contacts and files.
@@ -24,6 +25,10 @@ type DAV interface {
 type Mail interface {
 	// Accounts returns the totals of everybody who has mail or could have.
 	Accounts() ([]mailsrv.AccountStatus, error)
+	// Outbound is what waits to be sent; nil while mail is off.
+	Outbound() *queue.Queue
+	// Domains examines what DNS says of the mail domains.
+	Domains(context.Context) []mailsrv.DomainReport
 }
 
 func (a *API) groupwareRoutes() {
@@ -43,6 +48,9 @@ func (a *API) email(ctx context.Context, _ *struct{}) (*body[wire.Email], error)
 		Ports: map[string]uint16{
 			"smtp": m.SMTPPort, "submission": m.SubmissionPort, "submissions": m.SubmissionsPort, "imaps": m.IMAPPort,
 		},
+	}
+	if h := m.Smarthost; h != nil && c.viewer() {
+		out.Smarthost = &wire.Smarthost{Host: h.Host, Port: h.Port, User: h.User}
 	}
 	for _, x := range all {
 		if c.viewer() || x.User == c.Name {

@@ -30,6 +30,7 @@ import (
 	"pic/dnssrv"
 	"pic/internal/listen"
 	"pic/mailsrv"
+	"pic/mailsrv/queue"
 	"pic/netstack"
 	"pic/netstack/edge"
 	"pic/netstack/exit"
@@ -141,6 +142,11 @@ func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
 func (someNetwork) Exits() []exit.Status         { return nil }
 
+// There is no exit to knock by.
+func (someNetwork) Knock(context.Context, netip.AddrPort) (netstack.Knock, bool) {
+	return netstack.Knock{}, false
+}
+
 // The rules are of a table that nobody has loaded.
 func (someNetwork) FirewallRules() ([]fw.Rule, error) {
 	return []fw.Rule{{Chain: "forwards4", Handle: 7, Text: "tcp dport 22 dnat ip to 192.168.1.5:22", Note: "forward ssh", Count: fw.Count{Packets: 3, Bytes: 180}}}, nil
@@ -239,6 +245,12 @@ type someMail struct{}
 
 func (someMail) Accounts() ([]mailsrv.AccountStatus, error) {
 	return []mailsrv.AccountStatus{{User: "alice", Messages: 3}, {User: "bob", Messages: 2, Unseen: 1}}, nil
+}
+
+func (someMail) Outbound() *queue.Queue { return nil }
+
+func (someMail) Domains(context.Context) []mailsrv.DomainReport {
+	return []mailsrv.DomainReport{{Domain: "oak.home.arpa", Local: true, Records: []mailsrv.Record{{Kind: "MX", Good: true}, {Kind: "SPF"}, {Kind: "DMARC", Unsure: true}}}}
 }
 
 type someProxy struct{}

@@ -23,6 +23,7 @@ type VPN interface {
 	Peers() []netstack.PeerStatus
 	// Addresses are the host's own, without loopback and link-local ones.
 	Addresses() []netip.Addr
+	Knock(ctx context.Context, to netip.AddrPort) (netstack.Knock, bool)
 	// NAT says in words what is translated on the way out.
 	NAT() []string
 	// Exits are the other ways to the internet that are on.

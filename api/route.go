@@ -37,8 +37,18 @@ type (
 )
 
 // route adds one operation. target is method and path, such as "GET /api/dns";
-// rule says who may call it.
+// rule says who may call it. It is compiled for every route, hence so short.
 func route[I, O any](a *API, rule Rule, target, summary string, handle func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
+	a.add(describe(rule, target, summary, more), reflect.TypeFor[I](), reflect.TypeFor[O](), func(ctx context.Context, in any) (any, error) {
+		out, err := handle(ctx, in.(*I))
+		if err != nil || out == nil {
+			return nil, err
+		}
+		return out, nil
+	})
+}
+
+func describe(rule Rule, target, summary string, more []func(*huma.Operation)) *huma.Operation {
 	method, path, _ := strings.Cut(target, " ")
 	op := &huma.Operation{
 		Method:       method,
@@ -56,13 +66,7 @@ func route[I, O any](a *API, rule Rule, target, summary string, handle func(cont
 	for _, f := range more {
 		f(op)
 	}
-	a.add(op, reflect.TypeFor[I](), reflect.TypeFor[O](), func(ctx context.Context, in any) (any, error) {
-		out, err := handle(ctx, in.(*I))
-		if err != nil || out == nil {
-			return nil, err
-		}
-		return out, nil
-	})
+	return op
 }
 
 // operationID makes dns-records-get of GET /api/dns/records.

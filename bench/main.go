@@ -39,7 +39,7 @@ import (
 
 // contests are those of a whole run, in the order of the page.
 func contests() []contest {
-	return []contest{start(), names(), namesOnOne(), million(), keytrap(), secrets(), clock(), web(), tunnel(), rootless(), calendar(), mail()}
+	return []contest{start(), names(), namesOnOne(), million(), keytrap(), secrets(), clock(), web(), policies(), tunnel(), rootless(), calendar(), mail()}
 }
 
 func main() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pic/core/service"
+	"pic/internal/order"
 )
 
 // A Root is what a person needs to recognise the cell's root certificate.
@@ -71,7 +72,7 @@ func (s *Server) Certificates() []CertInfo {
 		}
 		out = append(out, describe(c, serving[c.SerialNumber.Text(16)]))
 	}
-	slices.SortStableFunc(out, func(a, b CertInfo) int {
+	order.Stable(out, func(a, b CertInfo) int {
 		if a.Serving != b.Serving {
 			if a.Serving {
 				return -1

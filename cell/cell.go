@@ -167,7 +167,7 @@ func (c *Cell) build() (*house, error) {
 		adverts   = ra.New(c.unit("ra"), c.dir.at("router", "advertised.json"), c.line)
 		bytes     = traffic.New(c.unit("traffic"), c.dir.at("journal", "traffic"), c.counters())
 		ntp       = ntpsrv.New(c.unit("ntp"), c.pool)
-		mail      = mailsrv.New(c.unit("mail"), c.pool, c.dir.at("mail"), c.login(users.Mail), cert)
+		mail      = mailsrv.New(c.mailOptions(cert, dns))
 		dav       = davsrv.New(c.unit("dav"), c.pool, c.db.Space("dav"), c.dir.at("files"), c.login(users.DAV))
 		web       = c.web
 	)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"pic/internal/order"
 )
 
 // entries yields what is in a folder in batches, in the order of the disk.
@@ -186,7 +188,7 @@ func (s *Server) Files(user, name string) ([]FileInfo, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(a, b FileInfo) int {
+	order.By(out, func(a, b FileInfo) int {
 		if a.Dir != b.Dir {
 			if a.Dir {
 				return -1

@@ -3,12 +3,13 @@ package davsrv
 import (
 	"cmp"
 	"encoding/binary"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-ical"
 	"github.com/teambition/rrule-go"
+
+	"pic/internal/order"
 )
 
 // Bounds of a VTIMEZONE that is turned into a zone.
@@ -53,7 +54,7 @@ func (w *clockwork) zoneFrom(tz *ical.Component) *time.Location {
 	if len(onsets) == 0 {
 		return nil
 	}
-	slices.SortFunc(onsets, func(a, b onset) int { return cmp.Compare(a.at, b.at) })
+	order.By(onsets, func(a, b onset) int { return cmp.Compare(a.at, b.at) })
 	loc, err := time.LoadLocationFromTZData(value(tz, ical.PropTimezoneID), tzif(first, onsets))
 	if err != nil {
 		return nil

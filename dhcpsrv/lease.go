@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
 	"pic/core/config"
 	"pic/core/names"
+	"pic/internal/order"
 )
 
 // A Lease is an address and who has it.
@@ -48,7 +48,7 @@ func (p *pool) leases(now time.Time) []Lease {
 	for _, b := range p.byAddr {
 		out = append(out, p.public(b, now))
 	}
-	slices.SortFunc(out, func(a, b Lease) int { return a.Address.Compare(b.Address) })
+	order.By(out, func(a, b Lease) int { return a.Address.Compare(b.Address) })
 	return out
 }
 
@@ -76,7 +76,7 @@ func (p *pool) hosts(now time.Time, domain string) []names.Host {
 			live = append(live, b)
 		}
 	}
-	slices.SortFunc(live, func(a, b *binding) int { return cmp.Or(a.since.Compare(b.since), a.addr.Compare(b.addr)) })
+	order.By(live, func(a, b *binding) int { return cmp.Or(a.since.Compare(b.since), a.addr.Compare(b.addr)) })
 	out := make([]names.Host, 0, 2*len(live))
 	ttl := min(p.conf.Lease/3, 5*time.Minute)
 	for _, b := range live {
@@ -142,7 +142,7 @@ func decode(b []byte) (r record, err error) {
 
 // load puts what was found on disk into an empty pool.
 func (p *pool) load(now time.Time, recs []record) {
-	slices.SortStableFunc(recs, func(a, b record) int { return cmp.Compare(a.Seq, b.Seq) })
+	order.Stable(recs, func(a, b record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, r := range recs {
 		p.seq = r.Seq
 		if r.State == "" {

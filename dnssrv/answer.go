@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"pic/core/names"
+	"pic/dnssrv/policy"
 	"pic/dnssrv/querylog"
 )
 
@@ -26,6 +27,7 @@ type client struct {
 	proto    proto
 	id       string    // what it calls itself, in the path of DoH or the server name of TLS
 	inside   bool      // served without regard to the allowed prefixes
+	plain    bool      // nothing is filtered or rewritten
 	seen     *sighting // where the answer may be kept; nil: nowhere
 	// more sends a message of an answer that has several, before the last one. It
 	// is nil where a transport carries one only.
@@ -147,7 +149,10 @@ func (s *Server) decide(t *table, q *query, c client) (r reply, rest func(contex
 	}
 	m.who.exit = t.exitOf(c.from)
 	beyond := s.asks(m.who.exit)
-	view := s.filter.Current().View(c.from, c.id)
+	var view *policy.View
+	if !c.plain {
+		view = s.filter.Current().View(c.from, c.id)
+	}
 	r, last, ok := m.course(view, q)
 	if ok {
 		return r, nil
@@ -318,23 +323,9 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 		return Result{}, err
 	}
 	start := time.Now()
-	t, _ := s.present()
-	r, rest := s.decide(t, &q, client{from: from, inside: true})
-	if rest != nil {
-		got := make(chan reply, 1)
-		go func() {
-			defer close(got)
-			defer s.guard(from)
-			got <- rest(context.WithoutCancel(ctx)) // others may have joined
-		}()
-		select {
-		case found, ok := <-got:
-			if r = found; !ok {
-				r = failure(edeInvalid)
-			}
-		case <-ctx.Done():
-			return Result{}, ctx.Err()
-		}
+	r, err := s.find(ctx, &q, client{from: from, inside: true})
+	if err != nil {
+		return Result{}, err
 	}
 	var m dns.Msg
 	if err := m.Unpack(message(&q, r, maxSize)); err != nil {
@@ -351,6 +342,30 @@ func (s *Server) Lookup(ctx context.Context, name, typ string, from netip.Addr) 
 		out.Reason = inWords(r.ede)
 	}
 	return out, nil
+}
+
+// find answers a question of this process itself.
+func (s *Server) find(ctx context.Context, q *query, c client) (reply, error) {
+	t, _ := s.present()
+	r, rest := s.decide(t, q, c)
+	if rest == nil {
+		return r, nil
+	}
+	got := make(chan reply, 1)
+	go func() {
+		defer close(got)
+		defer s.guard(c.from)
+		got <- rest(context.WithoutCancel(ctx)) // others may have joined
+	}()
+	select {
+	case found, ok := <-got:
+		if !ok {
+			return failure(edeInvalid), nil
+		}
+		return found, nil
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
 }
 
 // ASCII returns a name of any script as DNS has it (RFC 5891); what cannot be

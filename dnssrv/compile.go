@@ -113,6 +113,7 @@ func (b *builder) build() {
 	}
 	b.back()
 	b.mail()
+	b.texts()
 	for _, z := range b.zones {
 		b.finish(z)
 	}

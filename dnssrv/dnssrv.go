@@ -93,6 +93,7 @@ type Config struct {
 	Hosts     []Host          // declared devices
 	Services  []Service       // what SRV records tell
 	Mail      []string        // domains whose mail goes to the cell
+	Texts     []Text          // that the cell publishes of itself
 	Records   []config.Record // of the cell's zone
 	Zones     []config.Zone
 	Upstreams []string       // see config.DNS.Upstreams
@@ -200,6 +201,9 @@ func From(d *config.Document) Config {
 	}
 	if config.On(d.Mail.Enabled) {
 		c.Mail = d.Mail.Domains
+		for _, k := range d.Mail.DKIM {
+			c.Texts = append(c.Texts, Text{k.Selector + "._domainkey." + k.Domain, k.Record})
+		}
 		c.Services = []Service{
 			{"_imaps._tcp", "mail", d.Mail.IMAPPort, 993, ""},
 			{"_submission._tcp", "mail", d.Mail.SubmissionPort, 587, ""},

@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/core/names"
+	"pic/internal/order"
 )
 
 // An Entry is a record that the cell answers with, in words.
@@ -73,7 +74,7 @@ func (t *table) all(snap *names.Snapshot) []Entry {
 			out = append(out, m.discovered(src, h)...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Entry) int {
+	order.Stable(out, func(a, b Entry) int {
 		return cmp.Or(strings.Compare(a.Zone, b.Zone), strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type))
 	})
 	return out

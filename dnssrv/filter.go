@@ -32,6 +32,9 @@ func (c *Config) policy() policy.Config {
 // where the name last is to be found out from others; r then has the aliases that
 // led to it.
 func (m *moment) course(v *policy.View, q *query) (r reply, last name, ok bool) {
+	if v == nil {
+		return m.resolve(q)
+	}
 	at := q          // q itself stays as it is
 	var led []dns.RR // the aliases so far
 	var judged *policy.Decision
@@ -179,7 +182,7 @@ func because(d *policy.Decision) *ede {
 func (m *moment) uncloaked(v *policy.View, q *query, next question, got, r reply) reply {
 	out := join(r, next, got)
 	out.judged = r.judged
-	if !leads(got.tail) || r.judged != nil && r.judged.Action == policy.Allow {
+	if v == nil || !leads(got.tail) || r.judged != nil && r.judged.Action == policy.Allow {
 		return out
 	}
 	msg, err := unpack(next, got)

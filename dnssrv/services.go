@@ -31,6 +31,34 @@ func (b *builder) mail() {
 	}
 }
 
+// A Text is a TXT record of the cell's own.
+type Text struct{ Name, Value string }
+
+// texts adds the cell's own TXT records where the user has none.
+func (b *builder) texts() {
+	for _, t := range b.conf.Texts {
+		n, err := parseName(t.Name)
+		if err != nil {
+			continue
+		}
+		z := b.above(n)
+		if z == nil {
+			continue // the world's business
+		}
+		if !z.node(n).empty() {
+			continue
+		}
+		rr := &dns.TXT{Hdr: dns.RR_Header{Name: n.String(), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: defaultTTL}}
+		for v := t.Value; v != ""; {
+			k := min(len(v), 255)
+			rr.Txt = append(rr.Txt, v[:k])
+			v = v[k:]
+		}
+		b.set(z, rr)
+		b.list(z, rr, Cell, "")
+	}
+}
+
 // service announces v in the domain n of z.
 func (b *builder) service(z *zone, n name, v Service) {
 	owner, err := parseName(v.Name + "." + n.String())

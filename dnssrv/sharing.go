@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"pic/core/service"
+	"pic/internal/order"
 )
 
 // A Sharing is how a zone is shared with other name servers and programs.
@@ -68,7 +68,7 @@ func (s *Server) Sharings() []Sharing {
 		}
 		out = append(out, sh)
 	}
-	slices.SortFunc(out, func(a, b Sharing) int { return cmp.Compare(a.Zone, b.Zone) })
+	order.By(out, func(a, b Sharing) int { return cmp.Compare(a.Zone, b.Zone) })
 	return out
 }
 

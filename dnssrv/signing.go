@@ -13,6 +13,7 @@ import (
 
 	"pic/core/service"
 	"pic/dnssrv/sign"
+	"pic/internal/order"
 )
 
 const (
@@ -194,7 +195,7 @@ func (s *Server) Zones() []ZoneInfo {
 		out = append(out, info)
 	}
 	rank := []Kind{Own, Document, Secondary, Reverse}
-	slices.SortFunc(out, func(a, b ZoneInfo) int {
+	order.By(out, func(a, b ZoneInfo) int {
 		if d := slices.Index(rank, a.Kind) - slices.Index(rank, b.Kind); d != 0 {
 			return d
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pic/dnssrv/upstream"
+	"pic/internal/order"
 )
 
 const (
@@ -301,7 +302,7 @@ func addressesBy(ctx context.Context, via *upstream.Resolver, n name) ([]netip.A
 	}
 	one, two := <-results, <-results
 	out := slices.Concat(one.addrs, two.addrs)
-	slices.SortStableFunc(out, func(a, b netip.Addr) int { // IPv4 first: fewer homes have it broken
+	order.Stable(out, func(a, b netip.Addr) int { // IPv4 first: fewer homes have it broken
 		return a.BitLen() - b.BitLen()
 	})
 	if len(out) == 0 {

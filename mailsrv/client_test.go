@@ -124,6 +124,12 @@ func (x *cell) submitter(t testing.TB, user string) *client {
 // inbox returns the texts of all messages in a user's INBOX.
 func (x *cell) inbox(t testing.TB, user string) []string {
 	t.Helper()
+	return x.box(t, user, "INBOX")
+}
+
+// box returns the messages of a mailbox.
+func (x *cell) box(t testing.TB, user, name string) []string {
+	t.Helper()
 	l := x.enter()
 	if l == nil {
 		t.Fatal("not running")
@@ -134,7 +140,7 @@ func (x *cell) inbox(t testing.TB, user string) []string {
 		t.Fatal(err)
 	}
 	defer a.Release()
-	in, _ := a.Mailbox("INBOX")
+	in, _ := a.Mailbox(name)
 	rows := make([]store.Message, in.Messages)
 	a.Messages(in.ID, 0, rows)
 	var out []string

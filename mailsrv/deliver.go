@@ -29,6 +29,7 @@ var (
 	errLoop  = refusal(554, smtp.EnhancedCode{5, 4, 6}, "The message has come through too many servers: a loop")
 	errFull  = refusal(452, smtp.EnhancedCode{4, 3, 1}, "The disk is full; try again later")
 	errDisk  = refusal(452, smtp.EnhancedCode{4, 3, 0}, "The disk fails; try again later")
+	errBusy  = refusal(452, smtp.EnhancedCode{4, 3, 1}, "Too much mail waits to be sent; try again later")
 	errMoved = refusal(450, smtp.EnhancedCode{4, 2, 1}, "A recipient was changed meanwhile; try again")
 )
 
@@ -43,35 +44,62 @@ func (s *Server) accept(ctx context.Context, l *life, e *smtpd.Envelope, r io.Re
 	defer sp.close()
 	id := strings.ToLower(rand.Text()[:16])
 	head := trace(p, e, id, time.Now())
+	more := ""
 	if e.User != "" {
-		more, err := submitted(p, e, sp, id)
-		if err != nil {
+		if more, err = submitted(p, e, sp, id); err != nil {
 			return err
 		}
 		head += more
 	}
 	users := map[string]bool{}
+	var others []string
 	for _, to := range e.To {
 		list, err := p.recipients(e.User, to)
 		if err != nil {
 			return errMoved // it was all right when RCPT was said
 		}
+		if len(list) == 0 {
+			others = append(others, to)
+		}
 		for _, u := range list {
 			users[u] = true
 		}
 	}
-	body := &store.Body{Head: []byte(head), Rest: sp.section()}
-	if err := s.deliver(ctx, l, users, body); err != nil {
+	rest, use := sp.section(), ""
+	attrs := []any{"id", id, "from", e.From, "user", e.User, "addr", e.Remote, "recipients", len(users)}
+	if s.dns != nil && e.User == "" && !p.insider(e.Remote) {
+		f, err := s.examine(ctx, p, e, sp)
+		if err != nil {
+			return err
+		}
+		use = f.use
+		attrs = append(attrs, "spf", f.SPF.Verdict, "dkim", f.dkim(), "dmarc", f.DMARC.Verdict)
+		if f.err != nil {
+			s.log.Info("message refused", append(attrs, "err", f.err)...)
+			return f.err
+		}
+		head = f.field + head + f.header
+		rest = io.NewSectionReader(rest, f.cut, sp.size-f.cut)
+	}
+	body := &store.Body{Head: []byte(returnPath(e.From) + head), Rest: rest}
+	local := func() error { return s.deliver(ctx, l, users, use, body) }
+	if len(others) > 0 {
+		err = s.sendOn(l, p, e, sp, id, more, others, local)
+	} else {
+		err = local()
+	}
+	if err != nil {
 		return s.diskError(err)
 	}
 	s.received.Add(1)
-	s.log.Info("message received", "id", id, "from", e.From, "user", e.User, "addr", e.Remote, "recipients", len(users), "bytes", body.Size())
+	s.log.Info("message received", append(attrs, "bytes", body.Size())...)
 	return nil
 }
 
-// deliver puts a message into the INBOX of each user. If that fails for one, it
-// is an error, though others may have got it.
-func (s *Server) deliver(ctx context.Context, l *life, users map[string]bool, body *store.Body) error {
+// deliver puts a message into each user's mailbox of a special use, or into INBOX
+// if there is none. If that fails for one, it is an error, though others may have
+// got it.
+func (s *Server) deliver(ctx context.Context, l *life, users map[string]bool, use string, body *store.Body) error {
 	m, err := message.Scan(body.Reader())
 	if err != nil {
 		return err
@@ -102,7 +130,11 @@ func (s *Server) deliver(ctx context.Context, l *life, users map[string]bool, bo
 	errs := make([]error, len(accounts))
 	for i, a := range accounts {
 		put := func() {
-			in, err := a.Mailbox(store.Inbox)
+			in, ok := a.WithUse(use)
+			var err error
+			if !ok {
+				in, err = a.Mailbox(store.Inbox)
+			}
 			if err == nil {
 				_, err = a.Append(ctx, in.ID, store.New{Body: body, Aux: aux})
 			}
@@ -144,7 +176,6 @@ func (s *Server) diskError(err error) error {
 // trace is what is put before a message (RFC 5321 §4.4).
 func trace(p *policy, e *smtpd.Envelope, id string, now time.Time) string {
 	var sb strings.Builder
-	fmt.Fprintf(&sb, "Return-Path: <%s>\r\n", printable(e.From, 320))
 	fmt.Fprintf(&sb, "Received: from %s (%s)\r\n\tby %s with %s id %s", word(e.Helo), literal(e.Remote), p.conf.Host, e.With(), id)
 	if len(e.To) == 1 {
 		fmt.Fprintf(&sb, "\r\n\tfor <%s>", printable(e.To[0], 320))
@@ -152,6 +183,8 @@ func trace(p *policy, e *smtpd.Envelope, id string, now time.Time) string {
 	fmt.Fprintf(&sb, ";\r\n\t%s\r\n", now.Format(time.RFC1123Z))
 	return sb.String()
 }
+
+func returnPath(from string) string { return "Return-Path: <" + printable(from, 320) + ">\r\n" }
 
 // literal is an address as in a Received field.
 func literal(a netip.Addr) string {
@@ -253,8 +286,7 @@ func (s *Server) Deliver(ctx context.Context, from string, to []string, msg io.R
 	if sp.size > p.conf.MaxSize {
 		return fmt.Errorf("delivering mail: the message is longer than %d bytes", p.conf.MaxSize)
 	}
-	head := fmt.Sprintf("Return-Path: <%s>\r\n", printable(from, 320))
-	return s.deliver(ctx, l, users, &store.Body{Head: []byte(head), Rest: sp.section()})
+	return s.deliver(ctx, l, users, "", &store.Body{Head: []byte(returnPath(from)), Rest: sp.section()})
 }
 
 // receive takes what an IMAP client brings, to be stored.

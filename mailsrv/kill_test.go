@@ -27,8 +27,10 @@ const killDir = "MAILSRV_KILL_DIR"
 func killChild(dir string) {
 	cert, _, err := certificate()
 	if err == nil {
-		s := New(slog.New(slog.DiscardHandler), listen.NewPool(nil), filepath.Join(dir, "mail"), testAuth,
-			func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil })
+		s := New(Options{
+			Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Dir: filepath.Join(dir, "mail"), Auth: testAuth,
+			Cert: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
+		})
 		if err = s.Apply(context.Background(), testConfig()); err == nil {
 			x := &cell{Server: s}
 			fmt.Printf("READY %s %s\n", x.at(smtpIn), x.at(imaps))

@@ -5,10 +5,9 @@
 //
 // A message is answered with 250 once it is safe on disk for every recipient,
 // and not before. What cannot be kept is refused with a temporary error, and
-// nothing of it is left. Nobody can send through the cell to other places:
-// strangers are refused, and so, for now, are the people of the house, because
-// sending out is not built yet. Whoever submits mail uses addresses of their
-// own. Passwords are taken over TLS only.
+// nothing of it is left. Strangers cannot send through the cell to other places;
+// the people of the house can, from addresses of their own, signed by the keys
+// of their domain. Passwords are taken over TLS only.
 //
 // Changes of people, domains, aliases and ports are in force at once and leave
 // other sockets and sessions alone. The sessions of somebody who was switched
@@ -18,6 +17,9 @@
 //
 //   - [pic/mailsrv/store] keeps mailboxes and messages.
 //   - [pic/mailsrv/message] reads the structure of messages.
+//   - [pic/mailsrv/origin] finds out who mail from outside is from, by what
+//     [pic/mailsrv/lookup] asks of DNS.
+//   - [pic/mailsrv/queue] brings mail to other places.
 //   - [pic/mailsrv/smtpd] and [pic/mailsrv/imapd] speak SMTP and IMAP to one
 //     connection. Others can take their place over the same store.
 //   - This package has the sockets, decides who may do what, and delivers.
@@ -28,8 +30,7 @@
 //
 // # Not built yet
 //
-// Sending to other places; SPF, DKIM, DMARC and spam; Sieve and vacation
-// replies; quotas; full text search; ManageSieve; shared mailboxes.
+// Spam; Sieve and vacation replies; quotas; full text search; ManageSieve; shared mailboxes.
 package mailsrv
 
 import (
@@ -55,6 +56,15 @@ type Config struct {
 	Postmaster  string // the user who gets what is for postmaster, abuse and hostmaster
 	MaxSize     int64  // bytes of a message
 	Insiders    []netip.Prefix
+	Links       []Linked
+	Smarthost   *config.Smarthost
+	DKIM        []config.DKIM
+}
+
+// A Linked is another cell that mail goes to through the tunnel.
+type Linked struct {
+	Domain  string
+	Subnets []netip.Prefix
 }
 
 // From picks the server's Config out of a resolved document.
@@ -76,6 +86,13 @@ func From(d *config.Document) Config {
 		Aliases:     slices.Clone(m.Aliases),
 		MaxSize:     m.MaxSize,
 		Insiders:    d.Insiders(),
+		Smarthost:   m.Smarthost,
+		DKIM:        slices.Clone(m.DKIM),
+	}
+	for _, l := range d.Links {
+		if !l.Disabled {
+			c.Links = append(c.Links, Linked{l.Domain, l.Subnets})
+		}
 	}
 	for _, u := range d.Users {
 		if u.Disabled {

@@ -27,6 +27,7 @@ import (
 	"pic/core/users"
 	"pic/internal/listen"
 	"pic/internal/nettest"
+	"pic/mailsrv/lookup/lookuptest"
 )
 
 // TestMain gives the tests a network and mounts of their own.
@@ -62,6 +63,17 @@ func testConfig() Config {
 	}
 }
 
+// testDNS is what strangers have published.
+func testDNS() lookuptest.Records {
+	z := lookuptest.Zone(
+		`example.net. 60 IN TXT "v=spf1 ip4:127.0.7.1 -all"`,
+		`_dmarc.example.net. 60 IN TXT "v=DMARC1; p=reject; sp=quarantine"`,
+		`s._domainkey.example.net. 60 IN TXT "v=DKIM1; k=ed25519; p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="`, // of the seed that is all zeros
+	)
+	z["down.example."], z["_dmarc.down.example."] = nil, nil
+	return z
+}
+
 // testAuth knows that the password of everybody is their name with -secret.
 func testAuth(_ context.Context, login, secret string, _ netip.Addr) (string, error) {
 	user, _, _ := cutLogin(login)
@@ -83,6 +95,12 @@ func start(t testing.TB, c Config) *cell { return startIn(t, c, t.TempDir()) }
 
 func startIn(t testing.TB, c Config, dir string) *cell {
 	t.Helper()
+	return startWith(t, c, dir, Options{DNS: testDNS()})
+}
+
+// startWith starts a server with some options of its own.
+func startWith(t testing.TB, c Config, dir string, o Options) *cell {
+	t.Helper()
 	cert, caPEM, err := certificate()
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +114,9 @@ func startIn(t testing.TB, c Config, dir string) *cell {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	x.Server = New(log, listen.NewPool(nil), x.dir, testAuth, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil })
+	o.Log, o.Pool, o.Dir, o.Auth = log, listen.NewPool(nil), x.dir, testAuth
+	o.Cert = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }
+	x.Server = New(o)
 	if err := x.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +251,8 @@ func TestWhoGetsWhat(t *testing.T) {
 		"switched off":            {"", "dave@oak.home.arpa", nil, "550 5.2.1"},
 		"alias to nobody":         {"", "old@oak.home.arpa", nil, "550 5.2.1"},
 		"foreign":                 {"", "x@example.net", nil, "550 5.7.1"},
-		"foreign by a user":       {"alice", "x@example.net", nil, "550 5.7.1"},
+		"foreign by a user":       {"alice", "x@example.net", nil, "250"},
+		"percent hack by a user":  {"alice", "x%example.com@example.net", nil, "550 5.1.3"},
 		"local by a user":         {"alice", "bob@oak.home.arpa", []string{"bob"}, "250"},
 		"percent hack":            {"", "x%example.net@oak.home.arpa", nil, "550 5.1.1"},
 		"quoted foreign":          {"", "x@example.net@oak.home.arpa", nil, "550 5.1.1"},

@@ -8,7 +8,9 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"pic/core/config"
 	"pic/internal/listen"
+	"pic/mailsrv/origin"
 )
 
 // A policy is a Config made ready for questions. It does not change.
@@ -17,8 +19,9 @@ type policy struct {
 	since   time.Time
 	spoken  map[listen.Socket]protocol
 	domains map[string]bool
-	users   map[string]bool     // true: enabled
-	aliases map[string][]string // to enabled users
+	users   map[string]bool         // true: enabled
+	aliases map[string][]string     // to enabled users
+	keys    map[string][]origin.Key // that sign, by domain
 }
 
 func newPolicy(c Config) *policy {
@@ -51,7 +54,7 @@ func refusal(code int, enhanced smtp.EnhancedCode, text string) *smtp.SMTPError 
 
 var (
 	errRelay    = refusal(550, smtp.EnhancedCode{5, 7, 1}, "Relaying denied: that domain is not ours")
-	errNoOut    = refusal(550, smtp.EnhancedCode{5, 7, 1}, "This cell cannot send mail to other places yet, only to its own people")
+	errNowhere  = refusal(550, smtp.EnhancedCode{5, 1, 3}, "That is not an address that mail can be sent to")
 	errUnknown  = refusal(550, smtp.EnhancedCode{5, 1, 1}, "Nobody here has that address")
 	errResting  = refusal(550, smtp.EnhancedCode{5, 2, 1}, "That mailbox is switched off")
 	errOutsider = refusal(550, smtp.EnhancedCode{5, 7, 1}, "This service is for people of the house")
@@ -72,16 +75,25 @@ func split(addr string) (local, domain string, ok bool) {
 	return strings.ToLower(addr[:i]), strings.TrimSuffix(strings.ToLower(addr[i+1:]), "."), true
 }
 
+// elsewhere reports whether addr is of somebody who is not of the house.
+func (p *policy) elsewhere(addr string) bool {
+	_, domain, ok := split(addr)
+	return ok && !p.domains[domain] && domain != strings.ToLower(p.conf.Host)
+}
+
 // recipients returns the users whom mail to addr is for, given who sends it, ""
-// for anybody.
+// for anybody. Nobody and no error means that it goes elsewhere.
 func (p *policy) recipients(sender, addr string) ([]string, error) {
 	local, domain, ok := split(addr)
 	ours := p.domains[domain] || domain == strings.ToLower(p.conf.Host) && standardName(local)
 	switch {
 	case !ok:
 		return nil, errUnknown
-	case !ours && sender != "":
-		return nil, errNoOut
+	case sender != "" && p.elsewhere(addr):
+		if !sendable(addr, domain) {
+			return nil, errNowhere
+		}
+		return nil, nil
 	case !ours:
 		return nil, errRelay
 	}
@@ -100,6 +112,17 @@ func (p *policy) recipients(sender, addr string) ([]string, error) {
 		return nil, errResting
 	}
 	return nil, errUnknown
+}
+
+// sendable reports whether mail to an address elsewhere can be sent: no relaying
+// by signs in its local part, which others may read as a way (RFC 5321 appendix
+// C), and a domain with a dot.
+func sendable(addr, domain string) bool {
+	local := addr[:strings.LastIndexByte(addr, '@')]
+	if strings.ContainsAny(local, "%!@:\"\\ ") || len(local) > 64 || strings.ContainsFunc(addr, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return false
+	}
+	return config.Hostname(domain) && strings.Contains(domain, ".")
 }
 
 func standardName(local string) bool {

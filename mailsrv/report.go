@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pic/core/service"
+	"pic/internal/order"
 	"pic/mailsrv/store"
 )
 
@@ -136,6 +137,6 @@ func (s *Server) Problems() []service.Problem {
 			Fix:   "Give an enabled user the role admin.",
 		})
 	}
-	slices.SortStableFunc(out, func(a, b service.Problem) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
+	order.Stable(out, func(a, b service.Problem) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 	return out
 }

@@ -13,9 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pic/core/config"
 	"pic/core/users"
 	"pic/internal/listen"
 	"pic/mailsrv/imapd"
+	"pic/mailsrv/lookup"
+	"pic/mailsrv/queue"
 	"pic/mailsrv/smtpd"
 	"pic/mailsrv/store"
 )
@@ -38,7 +41,11 @@ type Server struct {
 	set  *listen.Set
 	dir  string
 	auth AuthFunc
+	dns  lookup.Resolver
 	tls  *tls.Config
+
+	secret  func(config.Secret) ([]byte, error)
+	sending queue.Options
 
 	policy   atomic.Pointer[policy]
 	smtp     *limiter
@@ -58,15 +65,30 @@ type life struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	store  *store.Store
+	queue  *queue.Queue
 	wg     sync.WaitGroup // listeners, connections, deliveries
 }
 
-// New returns a server that keeps mail below dir, and serves nothing until the
-// first Apply.
-func New(log *slog.Logger, pool *listen.Pool, dir string, auth AuthFunc, cert CertFunc) *Server {
+// Options tie a server to what it needs of others.
+type Options struct {
+	Log  *slog.Logger
+	Pool *listen.Pool
+	Dir  string // where mail is kept
+	Auth AuthFunc
+	Cert CertFunc
+	DNS  lookup.Resolver // nil: who mail from outside is from is not examined
+	// Secret has the passwords and keys that a document names.
+	Secret func(config.Secret) ([]byte, error)
+	// Queue has what is special about sending; Log, Dir, DNS and Bounce are set by
+	// the server.
+	Queue queue.Options
+}
+
+// New returns a server that serves nothing until the first Apply.
+func New(o Options) *Server {
 	s := &Server{
-		log: log, set: pool.Set(), dir: dir, auth: auth,
-		tls:  &tls.Config{GetCertificate: cert, MinVersion: tls.VersionTLS12},
+		log: o.Log, set: o.Pool.Set(), dir: o.Dir, auth: o.Auth, dns: o.DNS, secret: o.Secret, sending: o.Queue,
+		tls:  &tls.Config{GetCertificate: o.Cert, MinVersion: tls.VersionTLS12},
 		smtp: newLimiter(maxSMTP, maxSMTPSource), imap: newLimiter(maxIMAP, maxIMAPSource),
 	}
 	s.policy.Store(newPolicy(Config{}))
@@ -93,7 +115,11 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		if err != nil {
 			return err
 		}
-		l, fresh = &life{store: st}, true
+		q, err := s.openQueue()
+		if err != nil {
+			return errors.Join(err, st.Close())
+		}
+		l, fresh = &life{store: st, queue: q}, true
 		l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
 	swap, err := s.set.Open(ctx, want)
@@ -105,10 +131,17 @@ func (s *Server) Apply(ctx context.Context, c Config) error {
 		return err
 	}
 	p := newPolicy(c)
+	p.keys = s.keys(c)
 	s.policy.Store(p)
 	s.mu.Lock()
 	s.life = l
 	s.mu.Unlock()
+	if l != nil {
+		l.queue.SetRoutes(s.routes(c))
+	}
+	if fresh {
+		l.wg.Go(func() { l.queue.Run(l.ctx) })
+	}
 	for _, b := range swap.Added() {
 		s.log.Info("serving", "listen", b.LocalAddr())
 		l.wg.Go(func() { s.listen(l, b) })

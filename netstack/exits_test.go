@@ -221,6 +221,18 @@ func TestPeersLeaveByTheirExits(t *testing.T) {
 		t.Errorf("past the exits went %q", left)
 	}
 
+	// By an exit the cell comes to itself from outside, unless something shuts the
+	// port before it.
+	at := netip.MustParseAddrPort("198.51.100.1:51820")
+	if k, ok := s.Knock(t.Context(), at); !ok || k != (Knock{"far", at, 51820}) {
+		t.Errorf("knocking: %+v, %v", k, ok)
+	}
+	w.network.Run(t, "nft", "add table ip shut; add chain ip shut pass { type filter hook forward priority 0; }; add rule ip shut pass udp dport 51820 ip daddr 198.51.100.1 drop")
+	if k, ok := s.Knock(t.Context(), at); !ok || k != (Knock{"far", at, 0}) {
+		t.Errorf("knocking at a shut port: %+v, %v", k, ok)
+	}
+	w.network.Run(t, "nft", "delete", "table", "ip", "shut")
+
 	// A change of the peer's exit also moves what is open.
 	w.doc.Peers[1].Exit = "far"
 	apply(t, s, w.config())

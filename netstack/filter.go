@@ -122,7 +122,7 @@ func (s *Server) Mappings() []fw.Mapping {
 }
 
 // pass changes what passes by itself and puts it in force. On error it stays as
-// it was.
+// it was, and so does what is in force.
 func (s *Server) pass(edit func(*passing) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,11 +133,17 @@ func (s *Server) pass(edit func(*passing) error) error {
 	s.passing = passing{bans: slices.Clone(old.bans), mappings: slices.Clone(old.mappings)}
 	s.passing.drop(time.Now())
 	err := edit(&s.passing)
-	if err == nil {
-		err = s.refilter()
-	}
 	if err != nil {
 		s.passing = old
+		return err
+	}
+	if err = s.refilter(); err == nil {
+		return nil
+	}
+	s.passing = old
+	if back := s.refilter(); back != nil {
+		s.log.Warn("network not as it should be", "why", "a change of blocks or mappings was not undone", "err", back)
+		s.trouble.set(drifted(back))
 	}
 	return err
 }
@@ -187,17 +193,28 @@ func (s *Server) pastDue(now time.Time) {
 }
 
 // enforce makes p the policy and ends the connections that it does not allow.
+// Those that could not be ended are tried again with the next policy, be it the
+// same.
 func (s *Server) enforce(p *policy.Policy) error {
 	old := s.policy.Swap(p)
-	if old != nil && old.Same(p) {
-		return nil
+	if (old == nil || !old.Same(p)) && !slices.Contains(s.owed, old) {
+		s.owed = append(s.owed, old)
 	}
-	n, err := fw.Cut(old, p)
+	if len(s.owed) > mostOwed {
+		s.owed = []*policy.Policy{nil} // all that is not allowed now
+	}
+	n, err := s.cut(s.owed, p)
 	if n > 0 {
 		s.log.Info("connections ended that lost their right", "number", n)
 	}
+	if err == nil {
+		s.owed = nil
+	}
 	return err
 }
+
+// mostOwed bounds the policies whose connections are still to be looked through.
+const mostOwed = 4
 
 // Policy is who may reach what, as it is in force; nil while there is no network.
 func (s *Server) Policy() *policy.Policy { return s.policy.Load() }

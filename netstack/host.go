@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"pic/internal/order"
 	"pic/netstack/wgdev"
 
 	"github.com/vishvananda/netlink"
@@ -46,7 +47,7 @@ func (h *host) addresses() []netip.Addr {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	order.By(out, netip.Addr.Compare)
 	return slices.Compact(out)
 }
 
@@ -133,7 +134,7 @@ func (s *Server) Routes() ([]Route, error) {
 			})
 		}
 	}
-	slices.SortFunc(out, func(a, b Route) int {
+	order.By(out, func(a, b Route) int {
 		if c := a.To.Addr().Compare(b.To.Addr()); c != 0 {
 			return c
 		}

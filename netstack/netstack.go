@@ -63,6 +63,8 @@ type Server struct {
 	policy   atomic.Pointer[policy.Policy] // in force; nil: none; written under mu
 	compared time.Time                     // when the tunnel was; of Run alone
 	firewall *fw.Firewall
+	cut      func(old []*policy.Policy, now *policy.Policy) (int, error) // fw.Cut
+	knocking sync.Mutex
 	swept    bool // what an earlier run may have left
 	exits    *exit.Server
 
@@ -70,6 +72,7 @@ type Server struct {
 	conf    Config // in force
 	filters bool   // the packet filter is ours
 	passing passing
+	owed    []*policy.Policy // whose connections are still to be ended; nil: a former run's
 	routing routing
 	turns   map[string]turn         // of links, which of their endpoints is called
 	heard   map[key]wgdev.PeerState // peers of a tunnel that another is to replace
@@ -78,7 +81,7 @@ type Server struct {
 // New returns a server that does nothing until the first Apply. secrets opens
 // the secrets that the document names: keys, 32 bytes or their base64.
 func New(log *slog.Logger, secrets func(config.Secret) ([]byte, error)) *Server {
-	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), turns: map[string]turn{}}
+	s := &Server{log: log, secrets: secrets, ports: newPorts(), host: newHost(), firewall: fw.New(log), cut: fw.Cut, turns: map[string]turn{}}
 	s.exits = exit.New(log, secrets, s.linkState)
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pic/core/config"
+	"pic/internal/order"
 	"pic/netstack/fw"
 	"pic/netstack/policy"
 )
@@ -91,26 +92,19 @@ func forwardsOf(d *config.Document) []policy.Forward {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b policy.Forward) int { return int(a.Proto) - int(b.Proto) })
+	order.Stable(out, func(a, b policy.Forward) int { return int(a.Proto) - int(b.Proto) })
 	return out
 }
 
 // openOf are the ports that a router opens to the internet: the tunnel's, and
-// those of pages that the document makes public. Mail for the household's own
-// domains comes in by a port forward to the cell, if the owner wants it.
+// those of services that the document makes public.
 func openOf(d *config.Document) []policy.Port {
 	var out []policy.Port
 	if config.On(d.WireGuard.Enabled) && d.WireGuard.Port != 0 {
 		out = append(out, policy.Port{Proto: policy.UDP, Number: d.WireGuard.Port})
 	}
-	public := slices.ContainsFunc(d.Proxy.Routes, func(r config.Route) bool { return r.Access == config.AccessPublic })
-	if config.On(d.Proxy.Enabled) && public {
-		out = append(
-			out,
-			policy.Port{Proto: policy.TCP, Number: d.Proxy.HTTPPort},
-			policy.Port{Proto: policy.TCP, Number: d.Proxy.HTTPSPort},
-			policy.Port{Proto: policy.UDP, Number: d.Proxy.HTTPSPort},
-		)
+	for _, o := range config.Opened(d) {
+		out = append(out, portsOf(o.Ports)...)
 	}
 	return out
 }
@@ -192,7 +186,6 @@ func (c Config) model(g terrain, p passing, now time.Time) fw.Model {
 		Rules: c.rules(g, p, now), Interface: c.Interface, WAN: c.WAN, LAN: c.LAN,
 		Bans: c.bans(p, now), Mappings: current(p.mappings, now),
 		Split: c.Filter.Split, NewRate: c.Filter.New, SynRate: c.Filter.Syn, Accounting: c.Filter.Accounting,
-		Delegated: slices.ContainsFunc(g.lan, func(n netip.Prefix) bool { return n.Addr().Is6() && !n.Addr().IsPrivate() }),
 	}
 	for _, e := range c.Exits {
 		m.Exits = append(m.Exits, fw.Exit{Name: e.Name, Number: e.Number, Interface: e.Interface})

@@ -92,6 +92,9 @@ func TestKernelSettingsComeBack(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(b, &f)
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Boot = "another"
 	if b, err = json.Marshal(f); err != nil {
 		t.Fatal(err)

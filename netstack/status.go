@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pic/core/service"
+	"pic/internal/order"
 	"pic/netstack/fw"
 	"pic/netstack/wgdev"
 )
@@ -259,7 +260,7 @@ func (t *troubles) list() []service.Problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := slices.Clone(t.all)
-	slices.SortStableFunc(out, func(a, b service.Problem) int {
+	order.Stable(out, func(a, b service.Problem) int {
 		return strings.Compare(string(a.Severity), string(b.Severity)) // failure before warning
 	})
 	return out

@@ -17,6 +17,7 @@ import (
 	"pic/core/config"
 	"pic/internal/datagram"
 	"pic/internal/listen"
+	"pic/internal/order"
 )
 
 const (
@@ -230,7 +231,7 @@ func choose(sources []*source) (*source, *sample) {
 	}
 	pick := all[0]
 	if len(all) > 2 {
-		slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(a.offset, b.offset) })
+		order.By(all, func(a, b candidate) int { return cmp.Compare(a.offset, b.offset) })
 		pick = all[len(all)/2]
 	} else {
 		for _, c := range all {

@@ -56,6 +56,7 @@ missing=$(echo "$need" | while read -r cmd pkg; do
 done)
 # Perl modules that swaks needs for TLS and authentication.
 perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || missing="$missing libnet-ssleay-perl libauthen-sasl-perl libio-socket-ssl-perl"
+/usr/bin/python3 -c 'import dkim, authres' 2>/dev/null || missing="$missing python3-dkim python3-authres"
 /usr/bin/python3 -c 'import zeroconf' 2>/dev/null || missing="$missing python3-zeroconf"
 missing=$(echo $missing)
 [ -n "$missing" ] || exit 0

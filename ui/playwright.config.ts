@@ -1,12 +1,13 @@
 import { defineConfig } from "@playwright/test"
 
-// Debian's Chromium, and a real cell for each worker: see e2e/cell.ts.
+// Debian's Chromium, and a real cell for each worker: see e2e/cell.ts. Two workers
+// wait for the browser and for the cell at the same time.
 export default defineConfig({
 	testDir: "e2e",
 	outputDir: "test-results",
-	workers: 1,
+	workers: 2,
 	forbidOnly: !!process.env.CI,
-	timeout: 45_000,
+	timeout: 90_000,
 	expect: { timeout: 10_000 },
 	reporter: [["list"]],
 	use: {

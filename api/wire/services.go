@@ -63,6 +63,7 @@ type Email struct {
 	Domains   []string          `json:"domains"`
 	Mailboxes []Mailbox         `json:"mailboxes" doc:"For the role user: their own"`
 	Ports     map[string]uint16 `json:"ports" doc:"smtp, submission, submissions, imaps"`
+	Smarthost *Smarthost        `json:"smarthost,omitempty" doc:"That sends mail on to other places"`
 }
 
 // A Mailbox is all mail of one person.

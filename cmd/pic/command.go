@@ -47,7 +47,7 @@ func (p *program) commands() []command {
 		statusCommand, restartCommand, logsCommand,
 		getCommand, setCommand, unsetCommand,
 		historyCommand, diffCommand, rollbackCommand, confirmCommand, revertCommand,
-		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, explainCommand, dnsCommand, leaseCommand, routeCommand, routerCommand, trafficCommand, edgeCommand, exitCommand, wakeCommand, firewallCommand, certCommand, caCommand,
+		userCommand, tokenCommand, peerCommand, groupCommand, wireguardCommand, explainCommand, dnsCommand, leaseCommand, routeCommand, routerCommand, trafficCommand, edgeCommand, exitCommand, mailCommand, wakeCommand, firewallCommand, certCommand, caCommand,
 		openapiCommand, cleanupCommand, versionCommand,
 	}
 }

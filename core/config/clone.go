@@ -28,6 +28,8 @@ func (d *Document) Clone() *Document {
 	c.Mail.Enabled = copied(d.Mail.Enabled)
 	c.Mail.Listen = slices.Clone(d.Mail.Listen)
 	c.Mail.Domains = slices.Clone(d.Mail.Domains)
+	c.Mail.Smarthost = copied(d.Mail.Smarthost)
+	c.Mail.DKIM = slices.Clone(d.Mail.DKIM)
 	c.Mail.Aliases = each(d.Mail.Aliases, func(a *Alias) { a.To = slices.Clone(a.To) })
 
 	c.DAV.Enabled = copied(d.DAV.Enabled)
@@ -57,6 +59,7 @@ func (n Network) clone() Network {
 	c.Groups = each(n.Groups, func(g *PeerGroup) { g.Rights = g.Rights.clone() })
 	c.Exits = each(n.Exits, func(e *Exit) { e.Addresses, e.DNS = slices.Clone(e.Addresses), slices.Clone(e.DNS) })
 	c.Blocked = slices.Clone(n.Blocked)
+	c.Public = slices.Clone(n.Public)
 	c.PortMapping.Enabled = copied(n.PortMapping.Enabled)
 	c.PortMapping.Allow = slices.Clone(n.PortMapping.Allow)
 	c.Dynamic = each(n.Dynamic, func(d *DynamicName) { d.Families = slices.Clone(d.Families) })

@@ -174,6 +174,27 @@ type Mail struct {
 	Domains         []string     `json:"domains,omitempty"`         // default: the cell's domain
 	Aliases         []Alias      `json:"aliases,omitempty"`
 	MaxSize         int64        `json:"maxSize,omitempty"` // bytes of one message; default: 50 MiB
+	// Smarthost takes what goes to other places; without one the cell brings it
+	// there itself.
+	Smarthost *Smarthost `json:"smarthost,omitempty"`
+	DKIM      []DKIM     `json:"dkim,omitempty"` // the later one of an algorithm signs
+}
+
+// A Smarthost is a provider's server that sends mail on for those who have an
+// account there.
+type Smarthost struct {
+	Host     string `json:"host"`
+	Port     uint16 `json:"port,omitempty"` // default: 465; TLS comes first there, elsewhere STARTTLS is required
+	User     string `json:"user,omitempty"`
+	Password Secret `json:"password,omitempty"`
+}
+
+// A DKIM is a key that signs mail from a domain of the cell (RFC 6376).
+type DKIM struct {
+	Domain   string `json:"domain"`
+	Selector string `json:"selector"` // the record is at SELECTOR._domainkey.DOMAIN
+	Record   string `json:"record"`   // what is published there
+	Key      Secret `json:"key"`
 }
 
 // An Alias delivers what is sent to one local part to others.

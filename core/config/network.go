@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -19,7 +20,11 @@ type Network struct {
 	// Router says that the cell stands between the LAN and the WAN, which are two
 	// cards then: it routes, translates addresses and lets nothing in that nobody
 	// asked for. Default: off, a server on the LAN.
-	Router      *bool         `json:"router,omitempty"`
+	Router *bool `json:"router,omitempty"`
+	// Public are services of this cell that the internet may reach on the WAN, by
+	// the names of [Publics]: mail and proxy. Default: none; the proxy's ports are
+	// open, too, where a route of it is public.
+	Public      []string      `json:"public,omitempty"`
 	Forwards    []PortForward `json:"forwards,omitempty"`
 	Groups      []PeerGroup   `json:"groups,omitempty"`
 	Exits       []Exit        `json:"exits,omitempty"`
@@ -172,6 +177,28 @@ type Offer struct {
 type OfferPort struct {
 	Protocol string // tcp or udp
 	Port     uint16
+}
+
+// Publics lists the services that can be opened to the internet: mail, which is
+// port 25 alone, where others deliver, and proxy. What a device of the household
+// needs (submission, IMAP, files, the UI) it reaches by the VPN.
+func Publics(d *Document) []Offer {
+	return []Offer{
+		{"mail", []OfferPort{{"tcp", d.Mail.SMTPPort}}},
+		{"proxy", []OfferPort{{"tcp", d.Proxy.HTTPPort}, {"tcp", d.Proxy.HTTPSPort}, {"udp", d.Proxy.HTTPSPort}}},
+	}
+}
+
+// Opened lists the ports that the internet reaches on the WAN besides the tunnel's:
+// those of network.public, and the proxy's where a route is public. Services that
+// are switched off open nothing.
+func Opened(d *Document) []Offer {
+	public := slices.ContainsFunc(d.Proxy.Routes, func(r Route) bool { return r.Access == AccessPublic })
+	on := map[string]bool{
+		"mail":  On(d.Mail.Enabled) && slices.Contains(d.Network.Public, "mail"),
+		"proxy": On(d.Proxy.Enabled) && (public || slices.Contains(d.Network.Public, "proxy")),
+	}
+	return slices.DeleteFunc(Publics(d), func(o Offer) bool { return !on[o.Name] })
 }
 
 // Offers lists the services of the cell in its tunnel: dns, ntp, web (UI and API),

@@ -91,6 +91,9 @@ func Resolve(d *Document, env Env) *Document {
 	if r.Mail.Domains == nil && c.Domain != "" {
 		r.Mail.Domains = []string{c.Domain}
 	}
+	if s := r.Mail.Smarthost; s != nil && s.Port == 0 {
+		s.Port = 465
+	}
 	if r.Mail.MaxSize == 0 {
 		r.Mail.MaxSize = 50 << 20
 	}

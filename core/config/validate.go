@@ -210,42 +210,6 @@ func (d *Document) validatePeople(p *problems) {
 	}
 }
 
-func (d *Document) validateMail(p *problems) {
-	if On(d.Mail.Enabled) && len(d.Mail.Domains) == 0 {
-		p.add("mail.domains", "must name at least one domain")
-	}
-	p.few("mail.domains", len(d.Mail.Domains), 100)
-	for _, n := range d.Mail.Domains {
-		if !Hostname(n) {
-			p.add("mail.domains", "%q is not a domain in lower case", n)
-		}
-	}
-	if d.Mail.MaxSize < 64<<10 || d.Mail.MaxSize > 1<<30 {
-		p.add("mail.maxSize", "must be from 65536 to 1073741824 bytes")
-	}
-	p.few("mail.aliases", len(d.Mail.Aliases), 10000)
-	names := map[string]bool{}
-	for i, a := range d.Mail.Aliases {
-		path := at("mail.aliases", i, a.Name)
-		if !userName.MatchString(a.Name) {
-			p.add(path+".name", "must be the part before the @, in lower case")
-		}
-		if d.User(a.Name) != nil {
-			p.add(path+".name", "%s is a user; an alias needs a name of its own", a.Name)
-		}
-		unique(p, path+".name", names, a.Name)
-		if len(a.To) == 0 {
-			p.add(path+".to", "must name at least one user")
-		}
-		p.few(path+".to", len(a.To), 1000)
-		for _, to := range a.To {
-			if d.User(to) == nil {
-				p.add(path+".to", "there is no user %q", to)
-			}
-		}
-	}
-}
-
 func (d *Document) validateProxy(p *problems) {
 	p.few("proxy.routes", len(d.Proxy.Routes), 1000)
 	names := map[string]bool{}

@@ -18,6 +18,7 @@ func (d *Document) validateNetwork(p *problems) {
 		}
 	}
 	d.validateRouter(p)
+	d.validatePublic(p)
 	d.validatePortForwards(p)
 	d.validateRights(p)
 	d.validateExits(p)
@@ -32,6 +33,42 @@ func (d *Document) validateNetwork(p *problems) {
 	}
 	d.validateShaping(p)
 	d.validateDynamic(p)
+}
+
+// validatePublic checks what is opened to the internet. What manages the cell, or
+// would serve attacks on others, is not to be had.
+func (d *Document) validatePublic(p *problems) {
+	const path = "network.public"
+	p.few(path, len(d.Network.Public), 16)
+	seen := map[string]bool{}
+	for _, name := range d.Network.Public {
+		unique(p, path, seen, name)
+		switch name {
+		case "mail":
+			if port := d.Mail.SMTPPort; On(d.Network.Router) && port != 25 {
+				p.add(path, "others deliver mail to port 25 only, and mail.smtpPort is %d", port)
+			}
+			d.validateHeard(p, name, d.Mail.Listen)
+		case "proxy":
+			d.validateHeard(p, name, d.Proxy.Listen)
+		case "web", "files":
+			p.add(path, "%s manages the cell or holds its files, and is not for the internet; devices on the road reach it by the VPN", name)
+		case "dns", "ntp":
+			p.add(path, "%s answers anybody by UDP and would be misused to flood others; devices on the road reach it by the VPN", name)
+		default:
+			p.add(path, "there is no service %q that can be public; choose of mail and proxy", name)
+		}
+	}
+}
+
+// validateHeard checks that a service that is to be public hears the WAN.
+func (d *Document) validateHeard(p *problems, name string, listen []netip.Addr) {
+	for _, a := range listen {
+		if a.IsUnspecified() || a == d.Network.WAN.Address.Addr() || a == d.Network.WAN.Address6.Addr() || !On(d.Network.Router) && !a.IsLoopback() {
+			return
+		}
+	}
+	p.add("network.public", "%s listens only where the internet is not; leave %s.listen out", name, name)
 }
 
 func validateCard(p *problems, path, name string, four, six netip.Prefix) {

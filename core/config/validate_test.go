@@ -109,6 +109,18 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 		"WAN is the LAN": {func(d *Document) { line(d, "192.168.7.2/24") }, "network.wan.address", "the LAN, 192.168.7.0/24"},
 		"WAN in the LAN": {func(d *Document) { line(d, "192.168.7.130/25") }, "network.wan.address", "the LAN"},
 		"WAN is the VPN": {func(d *Document) { line(d, "10.9.9.77/16") }, "network.wan.address", "the VPN, 10.9.9.0/24"},
+		"public UI":      {func(d *Document) { d.Network.Public = []string{"web"} }, "network.public", "by the VPN"},
+		"public DNS":     {func(d *Document) { d.Network.Public = []string{"dns"} }, "network.public", "flood others"},
+		"public nothing": {func(d *Document) { d.Network.Public = []string{"imap"} }, "network.public", "mail and proxy"},
+		"public twice":   {func(d *Document) { d.Network.Public = []string{"mail", "mail"} }, "network.public", "already"},
+		"public port": {func(d *Document) {
+			line(d, "198.51.100.7/24")
+			d.Network.Public, d.Mail.SMTPPort = []string{"mail"}, 2525
+		}, "network.public", "port 25 only"},
+		"public at home": {func(d *Document) {
+			line(d, "198.51.100.7/24")
+			d.Network.Public, d.Mail.Listen = []string{"mail"}, []netip.Addr{addr("192.168.7.1")}
+		}, "network.public", "leave mail.listen out"},
 		"two links": {func(d *Document) {
 			link(d, "elm", "elm.home.arpa", "10.70.0.0/24")
 			link(d, "fir", "fir.home.arpa", "10.70.0.0/16")
@@ -166,6 +178,7 @@ func TestWholeHouseholdIsValid(t *testing.T) {
 	d.WireGuard.Subnet = netip.MustParsePrefix("10.9.9.0/24")
 	route(d, "cam", "http://192.168.7.20:8000")
 	line(d, "10.0.0.9/8") // the VPN within it wins
+	d.Network.Public = []string{"mail", "proxy"}
 	d.DHCP.Reservations = []Reservation{{"nas", "02:00:5e:10:00:01", netip.MustParseAddr("192.168.7.9")}}
 	d.DNS.Upstreams = []string{"9.9.9.9", "9.9.9.10:53", "2620:fe::fe", "[2620:fe::fe]:53"}
 	d.DNS.Records = []Record{{"www", "HTTPS", 0, "1 . alpn=h2"}, {"nas", "SSHFP", 0, "4 2 aa"}, {"_443._tcp", "TLSA", 0, "3 1 1 aa"}}

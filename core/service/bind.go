@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
 	"pic/core/config"
+	"pic/internal/order"
 )
 
 // Bind ties a server to the document through view, a pure function. The server's
@@ -242,7 +242,7 @@ func (b *bound) Status() Status {
 		st.Sockets = r.Sockets()
 		st.Facts = r.Facts()
 	}
-	slices.SortStableFunc(st.Problems, func(a, c Problem) int { return severity(c.Severity) - severity(a.Severity) })
+	order.Stable(st.Problems, func(a, c Problem) int { return severity(c.Severity) - severity(a.Severity) })
 	return st
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"pic/core/config"
 	"pic/core/state"
+	"pic/internal/order"
 )
 
 // minPassword is in characters.
@@ -151,7 +152,7 @@ func (d *Directory) AppPasswords(user string) ([]AppPassword, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(a, b AppPassword) int {
+	order.By(out, func(a, b AppPassword) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
 	return out, err

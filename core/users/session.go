@@ -8,11 +8,11 @@ import (
 	"encoding/base64"
 	"iter"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
 	"pic/core/state"
+	"pic/internal/order"
 )
 
 const (
@@ -106,7 +106,7 @@ func makeRoom(w state.Writer, name string) error {
 	if len(all) < maxSessions {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b one) int { return a.seen.Compare(b.seen) })
+	order.By(all, func(a, b one) int { return a.seen.Compare(b.seen) })
 	gone := map[string]bool{}
 	for _, s := range all[:len(all)-maxSessions+1] {
 		gone[s.id] = true
@@ -185,7 +185,7 @@ func (d *Directory) Sessions(user string) ([]Session, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(a, b Session) int { return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.ID, b.ID)) })
+	order.By(out, func(a, b Session) int { return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.ID, b.ID)) })
 	return out, err
 }
 

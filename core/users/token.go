@@ -11,6 +11,7 @@ import (
 
 	"pic/core/config"
 	"pic/core/state"
+	"pic/internal/order"
 )
 
 // tokenPrefix lets people and scanners recognise an API token.
@@ -114,7 +115,7 @@ func (d *Directory) Tokens() ([]Token, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(a, b Token) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	order.By(out, func(a, b Token) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
 	return out, err
 }
 

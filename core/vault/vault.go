@@ -28,7 +28,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +36,7 @@ import (
 	"pic/core/config"
 	"pic/internal/atomicfile"
 	"pic/internal/faultfs"
+	"pic/internal/order"
 )
 
 var (
@@ -226,7 +226,7 @@ func (v *Vault) List() ([]Entry, error) {
 		}
 		out = append(out, Entry{id, h.kind, h.created})
 	}
-	slices.SortStableFunc(out, func(a, b Entry) int { return a.Created.Compare(b.Created) })
+	order.Stable(out, func(a, b Entry) int { return a.Created.Compare(b.Created) })
 	return out, nil
 }
 

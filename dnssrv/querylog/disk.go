@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pic/internal/faultfs"
+	"pic/internal/order"
 )
 
 const (
@@ -112,7 +113,7 @@ func (d *disk) open() error {
 		s.path, s.size, s.end = filepath.Join(d.dir, f.Name()), info.Size(), info.ModTime()
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b segment) int { return cmp.Compare(a.first, b.first) })
+	order.By(all, func(a, b segment) int { return cmp.Compare(a.first, b.first) })
 	if n := len(all); n > 0 {
 		err = d.mend(&all[n-1])
 		if all[n-1].size <= int64(len(signature)) {

@@ -15,6 +15,7 @@ import (
 
 	"pic/internal/atomicfile"
 	"pic/internal/faultfs"
+	"pic/internal/order"
 )
 
 // Keys are the keys of all zones that are signed. Their methods may be called
@@ -246,7 +247,7 @@ func (k *Keys) Faults() []Fault {
 			out = append(out, Fault{undot(z.name), z.keys != nil, z.at, z.err})
 		}
 	}
-	slices.SortFunc(out, func(a, b Fault) int { return strings.Compare(a.Zone, b.Zone) })
+	order.By(out, func(a, b Fault) int { return strings.Compare(a.Zone, b.Zone) })
 	return out
 }
 

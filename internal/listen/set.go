@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"pic/internal/order"
 )
 
 // A Set is the sockets of one service. Use [Pool.Set].
@@ -100,7 +102,7 @@ func (s *Set) Bound() []Bound {
 	for _, b := range s.open {
 		out = append(out, b)
 	}
-	slices.SortFunc(out, func(a, b Bound) int { return strings.Compare(a.Socket.String(), b.Socket.String()) })
+	order.By(out, func(a, b Bound) int { return strings.Compare(a.Socket.String(), b.Socket.String()) })
 	return out
 }
 

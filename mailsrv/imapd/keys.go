@@ -1,12 +1,12 @@
 package imapd
 
 import (
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
+	inorder "pic/internal/order"
 	"pic/mailsrv/store"
 )
 
@@ -94,7 +94,7 @@ func (r *reading) rest(first key) key {
 
 // sorted puts what is cheap first.
 func (k key) sorted() key {
-	slices.SortStableFunc(k.subs, func(a, b key) int { return int(a.cost() - b.cost()) })
+	inorder.Stable(k.subs, func(a, b key) int { return int(a.cost() - b.cost()) })
 	return k
 }
 

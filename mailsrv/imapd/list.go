@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	inorder "pic/internal/order"
 	"pic/mailsrv/store"
 )
 
@@ -41,7 +42,7 @@ func (s *session) names() []name {
 	for _, n := range all {
 		out = append(out, *n)
 	}
-	slices.SortFunc(out, func(a, b name) int { return strings.Compare(a.Name, b.Name) })
+	inorder.By(out, func(a, b name) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 

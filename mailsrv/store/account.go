@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pic/internal/faultfs"
+	"pic/internal/order"
 )
 
 // An Account is the mail of one person, open. Its methods may be called from
@@ -188,7 +189,7 @@ func (a *Account) Mailboxes() []Mailbox {
 		out = append(out, a.view(b))
 	}
 	a.mu.RUnlock()
-	slices.SortFunc(out, func(x, y Mailbox) int {
+	order.By(out, func(x, y Mailbox) int {
 		if (x.Name == Inbox) != (y.Name == Inbox) {
 			if x.Name == Inbox {
 				return -1

@@ -8,13 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 
 	"pic/internal/faultfs"
+	"pic/internal/order"
 )
 
 const (
@@ -86,7 +86,7 @@ func segments(fs faultfs.FS, dir string) ([]segment, error) {
 		}
 		out = append(out, segment{num: num, salt: salt, path: filepath.Join(dir, e.Name())})
 	}
-	slices.SortFunc(out, func(a, b segment) int { return int(a.num) - int(b.num) })
+	order.By(out, func(a, b segment) int { return int(a.num) - int(b.num) })
 	keep := out[:0]
 	for _, s := range out {
 		twin := len(keep) > 0 && keep[len(keep)-1].num == s.num

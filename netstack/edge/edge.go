@@ -25,7 +25,8 @@ import (
 
 // Config is what the server needs to know. [From] derives it.
 type Config struct {
-	Wish    igd.Wish // at the router upstream; no port: none
+	Wish    igd.Wish   // at the router upstream, for the VPN; no port: none
+	Public  []igd.Wish // there, for services that the document makes public
 	Mapping Mapping
 	Names   []Dynamic
 	Reflect Reflect
@@ -65,6 +66,17 @@ func From(d *config.Document) Config {
 	w, n := &d.WireGuard, &d.Network
 	if config.On(w.Enabled) && config.On(w.OpenPort) {
 		c.Wish = igd.Wish{Protocol: igd.UDP, Port: w.Port, Name: "WireGuard of " + d.Cell.Name}
+	}
+	if config.On(w.OpenPort) && d.Cell.Mode != config.Trial {
+		for _, o := range config.Opened(d) {
+			for _, p := range o.Ports {
+				wish := igd.Wish{Protocol: igd.TCP, Port: p.Port, Name: o.Name + " of " + d.Cell.Name, Exact: true}
+				if p.Protocol == "udp" {
+					wish.Protocol = igd.UDP
+				}
+				c.Public = append(c.Public, wish)
+			}
+		}
 	}
 	for _, e := range n.Dynamic {
 		if e.Disabled {
@@ -147,6 +159,7 @@ type Server struct {
 	mu      sync.Mutex
 	conf    Config
 	keeper  *igd.Keeper // nil: no port is asked for
+	public  []*igd.Keeper
 	names   []*ddns.Keeper
 	failing map[string]failure // by task
 	serving bool               // devices are answered
@@ -194,6 +207,9 @@ func (s *Server) Moved() {
 	if s.keeper != nil {
 		s.keeper.Again()
 	}
+	for _, k := range s.public {
+		k.Again()
+	}
 	for _, k := range s.names {
 		k.Again()
 	}
@@ -227,7 +243,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 			wg.Wait()
 			s.mu.Lock()
-			s.keeper, s.names = nil, nil
+			s.keeper, s.public, s.names = nil, nil, nil
 			clear(s.failing)
 			s.mu.Unlock()
 			return nil
@@ -257,6 +273,7 @@ func (s *Server) follow(ctx context.Context, wg *sync.WaitGroup, tasks map[strin
 		tasks[name] = task{conf, func() { cancel(); <-done }}
 	}
 	ensure("port", c.Wish, c.Wish.Port != 0, s.keepPort(c.Wish))
+	ensure("public", c.Public, len(c.Public) > 0, s.keepPublic(c.Public))
 	ensure("mapping", c.Mapping.On, c.Mapping.On.IsValid(), func(ctx context.Context) { s.insist(ctx, "mapping", s.serve(c.Mapping.On)) })
 	ensure("reflect", c.Reflect, c.Reflect.LAN != "", func(ctx context.Context) {
 		s.insist(ctx, "reflect", func(ctx context.Context) error {

@@ -40,6 +40,38 @@ func TestTheSelfTestSaysWhyNot(t *testing.T) {
 			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{pub}, Asked: true, Upstream: igd.State{Method: igd.ByPCP, External: netip.MustParseAddrPort("100.64.3.4:51820")}},
 			"ok unknown bad unknown", "shares between customers",
 		},
+		"two routers": {
+			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{pub}, Asked: true, Upstream: igd.State{Method: igd.ByUPnP, External: netip.MustParseAddrPort("192.168.0.7:51820")}},
+			"ok unknown bad unknown", "behind another router itself (double NAT)",
+		},
+		"a router behind another": {
+			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{pub}, Line: netip.MustParseAddr("192.168.0.7")},
+			"ok unknown unknown unknown", "its line has the address 192.168.0.7",
+		},
+		"a shared line": {
+			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{pub}, Line: netip.MustParseAddr("100.72.0.7")},
+			"ok unknown bad unknown", "The line has the address 100.72.0.7, which the provider shares",
+		},
+		"a name that is at home here": {
+			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{netip.MustParseAddr("192.168.1.10")}, Upstream: behind, Asked: true},
+			"ok unknown ok unknown", "Seen from here, vpn.example is 192.168.1.10",
+		},
+		"a knock that came in": {
+			Evidence{Endpoint: "vpn.example:443", Port: 51820, Resolved: []netip.Addr{pub}, Knock: &Knock{"oslo", netip.MustParseAddrPort("9.9.0.7:443"), 51820}},
+			"ok unknown ok unknown", "left by the exit oslo for 9.9.0.7:443 came in at port 51820",
+		},
+		"a knock at another port": {
+			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{pub}, Knock: &Knock{"oslo", netip.MustParseAddrPort("9.9.0.7:51820"), 40000}},
+			"ok unknown bad unknown", "came in at port 40000, and the VPN listens on 51820",
+		},
+		"a knock in vain": {
+			Evidence{Endpoint: "vpn.example:51820", Port: 51820, Resolved: []netip.Addr{pub}, Upstream: behind, Asked: true, Knock: &Knock{"oslo", netip.MustParseAddrPort("9.9.0.7:51820"), 0}},
+			"ok ok bad unknown", "did not come in",
+		},
+		"a knock in vain at the host's own address": {
+			Evidence{Endpoint: "vpn.example", Port: 51820, Resolved: []netip.Addr{pub}, Public: []netip.Addr{pub}, Knock: &Knock{"oslo", netip.MustParseAddrPort("9.9.0.7:51820"), 0}},
+			"ok ok bad unknown", "public address of its own, but",
+		},
 		"router itself": {Evidence{Endpoint: "vpn.example", Port: 51820, Resolved: []netip.Addr{pub}, Public: []netip.Addr{pub}}, "ok ok ok unknown", "public address of its own"},
 		"old call": {
 			Evidence{Endpoint: "9.9.0.7:51820", Port: 51820, Resolved: []netip.Addr{pub}, Public: []netip.Addr{pub}, Caller: "phone", At: now.AddDate(0, -1, 0)},

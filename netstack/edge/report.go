@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"pic/core/service"
 	"pic/netstack/ddns"
@@ -64,6 +65,37 @@ func (s *Server) Facts() []service.Fact {
 	return out
 }
 
+// Public tells how the ports of public services stand at the router upstream; empty
+// where none was asked for.
+func (s *Server) Public() []igd.Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []igd.Result
+	for _, k := range s.public {
+		out = append(out, k.Result())
+	}
+	return out
+}
+
+// notPublic is what the router upstream does not open of what should be public.
+func (s *Server) notPublic() *service.Problem {
+	var closed []string
+	why := ""
+	for _, p := range s.Public() {
+		if p.State.Error != "" {
+			closed, why = append(closed, p.Wish.String()), p.State.Error
+		}
+	}
+	if len(closed) == 0 {
+		return nil
+	}
+	return &service.Problem{
+		Code: "edge/not-public", Severity: service.Warning,
+		Title: "The router upstream did not open what network.public names", Text: "Not open: " + strings.Join(closed, ", ") + ". " + why,
+		Fix: "Forward these ports there to the same ports of the cell by hand, and switch wireguard.openPort off, which asks for them.",
+	}
+}
+
 // Problems lists what is wrong now.
 func (s *Server) Problems() []service.Problem {
 	var out []service.Problem
@@ -81,6 +113,9 @@ func (s *Server) Problems() []service.Problem {
 			Text:  fmt.Sprintf("The router upstream has the address %s, which many share: nobody from outside can call in by IPv4.", st.External.Addr()),
 			Fix:   "Ask the provider for a public address, use IPv6, or link a cell that has one.",
 		})
+	}
+	if p := s.notPublic(); p != nil {
+		out = append(out, *p)
 	}
 	s.mu.Lock()
 	texts := map[string][2]string{

@@ -48,6 +48,27 @@ func (s *Server) keepPort(w igd.Wish) func(context.Context) {
 	}
 }
 
+// keepPublic holds the ports of public services at the router upstream.
+func (s *Server) keepPublic(all []igd.Wish) func(context.Context) {
+	return func(ctx context.Context) {
+		var wg sync.WaitGroup
+		var keepers []*igd.Keeper
+		for _, w := range all {
+			keepers = append(keepers, igd.NewKeeper(s.log, w, upstream))
+		}
+		s.mu.Lock()
+		s.public = keepers
+		s.mu.Unlock()
+		for _, k := range keepers {
+			wg.Go(func() { k.Run(ctx) })
+		}
+		wg.Wait()
+		s.mu.Lock()
+		s.public = nil
+		s.mu.Unlock()
+	}
+}
+
 // keepNames keeps all public names.
 func (s *Server) keepNames(c Config) func(context.Context) {
 	return func(ctx context.Context) {
@@ -59,7 +80,7 @@ func (s *Server) keepNames(c Config) func(context.Context) {
 		var wg sync.WaitGroup
 		var all []*ddns.Keeper
 		for _, n := range names {
-			all = append(all, ddns.NewKeeper(s.log, n, s.public, s.opt.Roots))
+			all = append(all, ddns.NewKeeper(s.log, n, s.addresses, s.opt.Roots))
 		}
 		s.mu.Lock()
 		s.names = all
@@ -126,9 +147,9 @@ func upstream() (igd.Way, error) {
 	return igd.Way{Gateway: gw.Unmap(), Local: src.Unmap()}, nil
 }
 
-// public finds the addresses by which the internet reaches the cell: the host's
+// addresses finds those by which the internet reaches the cell: the host's
 // own, or that of the router upstream where it told.
-func (s *Server) public() (a ddns.Addresses, err error) {
+func (s *Server) addresses() (a ddns.Addresses, err error) {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return a, fmt.Errorf("listing addresses: %w", err)

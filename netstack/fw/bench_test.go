@@ -55,7 +55,7 @@ func BenchmarkCut(b *testing.B) {
 	nettest.NeedNamespace(b)
 	m := crowd(10000)
 	for b.Loop() {
-		if _, err := Cut(nil, policy.New(m.Rules)); err != nil {
+		if _, err := Cut([]*policy.Policy{nil}, policy.New(m.Rules)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -133,6 +133,7 @@ func (c *compiler) forwarding() {
 	if c.m.Rules.Router {
 		ch.add(stray(out(c.m.WAN)))
 	}
+	c.nameless(ch)
 	ch.add(when(in(tun)).then(jump("from_vpn")), when(out(tun)).then(jump("to_vpn")))
 	for _, e := range c.m.Exits {
 		if e.Interface != tun {
@@ -144,8 +145,24 @@ func (c *compiler) forwarding() {
 	}
 	c.late()
 	ch = c.chain("clamp", clamp)
+	// What either end may send is told to the other.
 	for _, name := range c.narrow() {
-		ch.add(when(out(name), syn{answers: true}).then(fit{}))
+		ch.add(when(out(name), syn{answers: true}).then(fit{}), when(in(name), syn{answers: true}).then(fit{}))
+	}
+}
+
+// nameless drops what the kernel finds no connection for, where addresses are
+// translated: it would leave as it is, with the address of the device.
+func (c *compiler) nameless(ch *chain) {
+	side := []condition{in(c.m.Interface), c.wan}
+	if c.m.Rules.Router {
+		side = side[1:]
+	}
+	ch.add(when(append(side, invalid)...).then(drop).called("belongs to nothing"))
+	for _, e := range c.m.Exits {
+		if e.Interface != c.m.Interface {
+			ch.add(when(out(e.Interface), invalid).then(drop).called("belongs to nothing"))
+		}
 	}
 }
 
@@ -240,7 +257,11 @@ func (c *compiler) translation() {
 		// What came by a port forward must come back through the cell.
 		ch.add(when(out(tun), diverted, to(v, "split")).then(masquerade).called("port forwards"))
 		if c.m.Rules.Router {
-			ch.add(when(diverted, from(v, "lan_nets"), to(v, "lan_nets")).then(masquerade).called("port forwards from within"))
+			// Private networks count as the LAN, but answers to these come by the cell anyway.
+			ch.add(
+				when(out(tun).other(), diverted, from(v, "members")).then(accept),
+				when(diverted, from(v, "lan_nets"), to(v, "lan_nets")).then(masquerade).called("port forwards from within"),
+			)
 		} else {
 			ch.add(when(out(tun).other(), diverted, to(v, "lan_nets")).then(masquerade).called("port forwards"))
 		}

@@ -3,6 +3,7 @@ package fw
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"pic/netstack/policy"
 )
@@ -25,6 +26,7 @@ func Compile(m Model) Table {
 		}
 	}
 	c.groups = reached(m.Rules.Peers)
+	c.roll()
 	c.people()
 	c.places()
 	c.ports()
@@ -47,6 +49,7 @@ type compiler struct {
 	wan    card            // a condition: out by the WAN
 	behind map[family]bool // some peer has a network behind it: sets of peers are of ranges then, and else hashes
 	groups []string        // that somebody may reach and that have somebody in them
+	crowd  map[family][]member
 }
 
 var families = []family{{false}, {true}}
@@ -96,13 +99,55 @@ func of(p *policy.Peer, v family, yield func(prefix) bool) {
 	}
 }
 
+// A member is an address of a peer, or a network behind it, as it stands in sets.
+type member struct {
+	peer *policy.Peer
+	elem elem
+}
+
+// roll writes down once, and in order, what many sets have of the peers.
+func (c *compiler) roll() {
+	c.crowd = map[family][]member{}
+	for _, v := range families {
+		var b []byte // of all keys: one string is cheaper than many
+		list := make([]member, 0, len(c.m.Rules.Peers))
+		for i := range c.m.Rules.Peers {
+			p := &c.m.Rules.Peers[i]
+			of(p, v, func(n prefix) bool {
+				b = appendAddr(b, n.Addr())
+				if c.behind[v] {
+					b = appendAddr(b, last(n))
+				}
+				list = append(list, member{peer: p})
+				return true
+			})
+		}
+		keys, w := string(b), v.kind().width()
+		for i := range list {
+			list[i].elem.key, keys = keys[:w], keys[w:]
+			if c.behind[v] {
+				list[i].elem.last, keys = keys[:w], keys[w:]
+			}
+		}
+		inOrder(list, func(a, b member) int { return compare(a.elem, b.elem) })
+		c.crowd[v] = list
+	}
+}
+
 // members makes sets of the peers that something is true of.
 func (c *compiler) members(name string, is func(*policy.Peer) bool) {
 	c.both(name, func(v family, s *set) {
 		s.nets = c.behind[v]
-		for i := range c.m.Rules.Peers {
-			if p := &c.m.Rules.Peers[i]; is(p) {
-				of(p, v, func(n prefix) bool { s.net(n); return true })
+		n := 0
+		for _, m := range c.crowd[v] {
+			if is(m.peer) {
+				n++
+			}
+		}
+		s.elems = make([]elem, 0, n)
+		for _, m := range c.crowd[v] {
+			if is(m.peer) {
+				s.add(m.elem)
 			}
 		}
 	})
@@ -127,15 +172,21 @@ func (c *compiler) people() {
 	}
 	c.both("services", func(v family, s *set) {
 		s.nets = c.behind[v]
-		for i := range r.Peers {
-			p := &r.Peers[i]
-			if has(p.Services, "all") {
+		tails := map[string][]string{} // many peers have the same list
+		for _, m := range c.crowd[v] {
+			if has(m.peer.Services, "all") {
 				continue
 			}
-			of(p, v, func(n prefix) bool { s.services(n, r.Services, append(slices.Clone(p.Services), "dns")); return true })
+			list := strings.Join(m.peer.Services, " ")
+			t, ok := tails[list]
+			if !ok {
+				t = offered(r.Services, append(slices.Clone(m.peer.Services), "dns"))
+				tails[list] = t
+			}
+			s.services(m.elem, t)
 		}
 	}, proto, port)
-	byName := map[string]*policy.Peer{}
+	byName := make(map[string]*policy.Peer, len(r.Peers))
 	for i := range r.Peers {
 		byName[r.Peers[i].Name] = &r.Peers[i]
 	}
@@ -217,7 +268,8 @@ func (c *compiler) links() {
 		for i := range r.Links {
 			for _, n := range r.Links[i].Subnets {
 				if v.has(n.Addr()) {
-					s.services(n.Masked(), r.Services, r.Links[i].Services)
+					e := elem{key: addrBytes(n.Masked().Addr()), last: addrBytes(last(n))}
+					s.services(e, offered(r.Services, r.Links[i].Services))
 				}
 			}
 		}
@@ -253,9 +305,6 @@ func (c *compiler) screening() {
 
 func (c *compiler) marking() {
 	ch := c.chain("classify", classify)
-	if c.m.Rules.Router && c.m.SynRate > 0 {
-		ch.add(when(in(c.m.WAN), syn{}, rate{c.m.SynRate, true}).then(drop).called("flood of TCP connections"))
-	}
 	if c.m.NewRate > 0 {
 		c.both("opened", func(_ family, s *set) { s.size, s.life = mostNoted, rateLife })
 		cards := []card{in(c.m.Interface)}
@@ -267,6 +316,10 @@ func (c *compiler) marking() {
 				ch.add(when(i, opening, note{v.six, src, v.set("opened"), c.m.NewRate}).then(drop).called("flood of connections"))
 			}
 		}
+	}
+	// After the former, so that one address alone does not use up what is for all.
+	if c.m.Rules.Router && c.m.SynRate > 0 {
+		ch.add(when(in(c.m.WAN), syn{}, rate{c.m.SynRate, true}).then(drop).called("flood of TCP connections"))
 	}
 	// Answers go home by the main table, so they get no mark.
 	ch.add(

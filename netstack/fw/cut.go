@@ -1,56 +1,73 @@
 package fw
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+	"os"
+	"slices"
+	"strings"
 
 	"pic/netstack/policy"
 )
 
-// Cut ends the open connections that now does not allow and old did, which would
-// otherwise go on as known ones; exactly those. Without old, it ends those through
-// the tunnel that now does not allow: a former run of the cell may have. What has
-// come to an end is not told to anybody; senders hear of it when they next send.
-func Cut(old, now *policy.Policy) (int, error) {
-	cut := 0
-	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
-		n, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, lost{old, now})
-		cut += int(n)
-		if err != nil && !errors.Is(err, unix.ENOENT) { // gone by itself meanwhile
-			return cut, fmt.Errorf("ending connections that lost their right: %w", err)
+// Cut ends the open connections that now does not allow and one of old did, which
+// would otherwise go on as known ones; exactly those. A policy that is nil stands
+// for a former run of the cell, of which nothing is known: of those through the
+// tunnel it ends what now does not allow. What has come to an end is not told to
+// anybody; senders hear of it when they next send. After an error it is not known
+// what has ended, and old is still to be asked for.
+func Cut(old []*policy.Policy, now *policy.Policy) (int, error) {
+	if len(old) == 0 || untracked() {
+		return 0, nil
+	}
+	n, err := cut(func(e connection) bool {
+		return slices.ContainsFunc(old, func(o *policy.Policy) bool { return lost{o, now}.ends(e.flow, e.back) })
+	})
+	if err != nil {
+		return n, fmt.Errorf("ending connections that lost their right: %w", err)
+	}
+	return n, nil
+}
+
+// cut ends the connections that ends picks.
+func cut(ends func(connection) bool) (n int, err error) {
+	look, err := dialTracker()
+	if err != nil {
+		return 0, err
+	}
+	defer look.close()
+	act, err := dialTracker()
+	if err != nil {
+		return 0, err
+	}
+	defer act.close()
+	var list []connection
+	err = look.each(func(e connection) {
+		if ends(e) {
+			list = append(list, e.kept())
+		}
+	})
+	for _, e := range list { // what was seen goes, whatever else has failed
+		gone, failed := act.end(e)
+		if gone {
+			n++
+		}
+		if err == nil {
+			err = failed
 		}
 	}
-	return cut, nil
+	return n, err
+}
+
+// untracked reports whether the kernel knows of no connection: where there are
+// many rooms for them, to look through them all takes it longer than all else.
+func untracked() bool {
+	b, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 
 // lost picks the connections to end.
 type lost struct{ old, now *policy.Policy }
-
-// MatchConntrackFlow reports whether an entry has to go.
-func (l lost) MatchConntrackFlow(e *netlink.ConntrackFlow) bool {
-	f, ok := opened(e)
-	if !ok {
-		return false
-	}
-	back, _ := netip.AddrFromSlice(e.Reverse.SrcIP)
-	back = back.Unmap()
-	return l.ends(f, back)
-}
-
-// opened is the flow as it was opened.
-func opened(e *netlink.ConntrackFlow) (policy.Flow, bool) {
-	src, ok := netip.AddrFromSlice(e.Forward.SrcIP)
-	dst, ok2 := netip.AddrFromSlice(e.Forward.DstIP)
-	f := policy.Flow{Src: src.Unmap(), Dst: dst.Unmap(), Proto: e.Forward.Protocol}
-	if f.Proto == policy.TCP || f.Proto == policy.UDP {
-		f.Port = e.Forward.DstPort
-	}
-	return f, ok && ok2
-}
 
 // ends reports whether a flow whose answers come from back has lost its right.
 func (l lost) ends(f policy.Flow, back netip.Addr) bool {

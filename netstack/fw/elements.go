@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/nftables/expr"
 
+	"pic/internal/order"
 	"pic/netstack/policy"
 )
 
@@ -15,20 +16,27 @@ type prefix = netip.Prefix
 
 func single(a netip.Addr) prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// services adds what a network may use of the services that are listed.
-func (s *set) services(n prefix, offered []policy.Service, names []string) {
-	for _, o := range offered {
+// offered are the ports of the services that are listed, as they stand in keys.
+func offered(all []policy.Service, names []string) (tails []string) {
+	for _, o := range all {
 		if !slices.Contains(names, o.Name) {
 			continue
 		}
 		for _, p := range o.Ports {
-			tail := protoBytes(p.Proto) + portBytes(p.Number)
-			e := elem{key: addrBytes(n.Addr()) + tail}
-			if s.nets {
-				e.last = addrBytes(last(n)) + tail
-			}
-			s.add(e)
+			tails = append(tails, protoBytes(p.Proto)+portBytes(p.Number))
 		}
+	}
+	return tails
+}
+
+// services adds that a network, or an address, may use what is offered.
+func (s *set) services(n elem, tails []string) {
+	for _, t := range tails {
+		e := elem{key: n.key + t}
+		if s.nets {
+			e.last = n.last + t
+		}
+		s.add(e)
 	}
 }
 
@@ -52,7 +60,7 @@ func carve(bans []Ban, v family) []elem {
 		}
 	}
 	// A network comes before those within it, of equals the longest first.
-	slices.SortStableFunc(list, func(a, b Ban) int {
+	order.Stable(list, func(a, b Ban) int {
 		if c := a.Net.Addr().Compare(b.Net.Addr()); c != 0 {
 			return c
 		}

@@ -18,7 +18,6 @@ type Model struct {
 	Mappings   []Mapping    // besides Rules.Forwards, which has them too
 	Split      []netip.Addr // peers that answer strangers by another way than the tunnel
 	OneCard    bool         // the WAN's card is the LAN's: a server beside the router
-	Delegated  bool         // the LAN has IPv6 addresses that the internet knows
 	NewRate    int          // connections a second that one address may open; below 1: any
 	SynRate    int          // TCP connections a second that the WAN may open; below 1: any
 	Accounting bool

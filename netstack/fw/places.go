@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"pic/internal/order"
 	"pic/netstack/policy"
 )
 
@@ -35,9 +36,7 @@ func (c *compiler) places() {
 	if r.Router {
 		hidden = append(hidden, r.LAN...)
 	}
-	hidden = slices.DeleteFunc(hidden, func(p prefix) bool {
-		return p.Addr().Is6() && (!p.Addr().IsPrivate() || c.m.Delegated && slices.Contains(r.LAN, p))
-	})
+	hidden = slices.DeleteFunc(hidden, func(p prefix) bool { return p.Addr().Is6() && !p.Addr().IsPrivate() })
 	c.networks("hidden", hidden)
 	var public, split []prefix
 	for _, a := range r.Public {
@@ -77,5 +76,5 @@ func (c *compiler) ports() {
 			s.add(elem{key: string([]byte{t})})
 		}
 	}
-	slices.SortStableFunc(c.t.sets[len(c.t.sets)-3:], func(a, b *set) int { return strings.Compare(a.name, b.name) })
+	order.Stable(c.t.sets[len(c.t.sets)-3:], func(a, b *set) int { return strings.Compare(a.name, b.name) })
 }

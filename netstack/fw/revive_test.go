@@ -60,7 +60,7 @@ func TestWhatTheCellSaysRevivesNothing(t *testing.T) {
 	if err := f.Set(Compile(m)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := Cut(old, policy.New(m.Rules)); n == 0 || err != nil {
+	if n, err := Cut([]*policy.Policy{old}, policy.New(m.Rules)); n == 0 || err != nil {
 		t.Fatalf("%d connections ended, %v", n, err)
 	}
 	if _, err := server.Write([]byte("b")); err != nil {

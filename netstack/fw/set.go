@@ -1,7 +1,6 @@
 package fw
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -70,6 +69,15 @@ func word(b ...byte) string {
 
 func addrBytes(a netip.Addr) string { return string(a.AsSlice()) }
 
+func appendAddr(b []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return append(b, four[:]...)
+	}
+	all := a.As16()
+	return append(b, all[:]...)
+}
+
 // portBytes and protoBytes are fields among others; alone they fill no word.
 func portBytes(p uint16) string { return word(byte(p>>8), byte(p)) }
 func protoBytes(p uint8) string { return word(p) }
@@ -98,12 +106,22 @@ func last(p netip.Prefix) netip.Addr {
 
 // tidy sorts, and drops what is there twice.
 func (s *set) tidy() {
-	slices.SortFunc(s.elems, compare)
+	inOrder(s.elems, compare)
 	s.elems = slices.CompactFunc(s.elems, func(a, b elem) bool { return a.key == b.key && a.last == b.last })
 }
 
+// inOrder sorts what is mostly in order already.
+func inOrder[E any](list []E, by func(a, b E) int) {
+	if !slices.IsSortedFunc(list, by) {
+		slices.SortFunc(list, by)
+	}
+}
+
 func compare(a, b elem) int {
-	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.last, b.last))
+	if c := strings.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	return strings.Compare(a.last, b.last)
 }
 
 // sameAs reports whether b has what a has, for as long.

@@ -24,6 +24,21 @@ type Wish struct {
 	Protocol uint8  // TCP or UDP
 	Port     uint16 // here, and there if it is free
 	Name     string // shown by the router
+	Exact    bool   // another port there is of no use
+}
+
+// String is the port as people write it.
+func (w Wish) String() string {
+	if w.Protocol == TCP {
+		return fmt.Sprintf("TCP %d", w.Port)
+	}
+	return fmt.Sprintf("UDP %d", w.Port)
+}
+
+// A Result is a wish, and what became of it.
+type Result struct {
+	Wish  Wish
+	State State
 }
 
 // A Way is how the cell reaches the router.
@@ -48,6 +63,10 @@ func (s State) Shared() bool {
 	a := s.External.Addr()
 	return a.IsValid() && (a.IsPrivate() || shared.Contains(a) || a.IsLinkLocalUnicast() || a.IsLoopback())
 }
+
+// Carrier reports whether a is one of those that providers share between customers
+// (RFC 6598).
+func Carrier(a netip.Addr) bool { return shared.Contains(a) }
 
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 
@@ -80,6 +99,9 @@ func (k *Keeper) State() State {
 	defer k.mu.Unlock()
 	return k.state
 }
+
+// Result returns what is kept, and what has been reached.
+func (k *Keeper) Result() Result { return Result{k.wish, k.State()} }
 
 // Again has the router asked anew soon, as after a change of addresses.
 func (k *Keeper) Again() {
@@ -154,7 +176,7 @@ func (k *Keeper) set(st State) {
 // hold renews what is held, or finds a way to open the port.
 func (k *Keeper) hold(ctx context.Context, way Way, have grip) (State, grip, error) {
 	if have != nil {
-		if ext, d, err := have.renew(ctx); err == nil {
+		if ext, d, err := k.ask(ctx, have); err == nil {
 			return k.reached(way, have, ext, d), have, nil
 		}
 	}
@@ -164,7 +186,7 @@ func (k *Keeper) hold(ctx context.Context, way Way, have grip) (State, grip, err
 		if err == nil {
 			var ext netip.AddrPort
 			var d time.Duration
-			if ext, d, err = g.renew(ctx); err == nil {
+			if ext, d, err = k.ask(ctx, g); err == nil {
 				return k.reached(way, g, ext, d), g, nil
 			}
 		}
@@ -174,6 +196,17 @@ func (k *Keeper) hold(ctx context.Context, way Way, have grip) (State, grip, err
 		errs = append(errs, err)
 	}
 	return State{}, nil, fmt.Errorf("the router %s opens no port by itself: %w", way.Gateway, errors.Join(errs...))
+}
+
+// ask renews a grip. A port other than the wish's is given back where it is of no
+// use.
+func (k *Keeper) ask(ctx context.Context, g grip) (netip.AddrPort, time.Duration, error) {
+	ext, d, err := g.renew(ctx)
+	if err == nil && k.wish.Exact && ext.Port() != k.wish.Port {
+		g.release(ctx)
+		err = fmt.Errorf("%s: it gives port %d instead of %d", methodOf(g), ext.Port(), k.wish.Port)
+	}
+	return ext, d, err
 }
 
 func (k *Keeper) reached(way Way, g grip, ext netip.AddrPort, d time.Duration) State {

@@ -56,7 +56,7 @@ func (h *home) serve(t *testing.T) *nettest.Proc {
 
 // keep runs a keeper in the cell's namespace until what it returns is called.
 func (h *home) keep(t *testing.T) (k *Keeper, stop func()) {
-	k = NewKeeper(slog.New(slog.DiscardHandler), Wish{UDP, 51820, "WireGuard of oak"}, func() (Way, error) {
+	k = NewKeeper(slog.New(slog.DiscardHandler), Wish{Protocol: UDP, Port: 51820, Name: "WireGuard of oak"}, func() (Way, error) {
 		return Way{netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("192.168.1.10")}, nil
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -111,3 +111,32 @@ func TestRoutersThatOpenNothingAreNamed(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// A port that is needed as it is, such as that of mail, is not taken under another
+// number.
+func TestExactPortIsThatOrNone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		exact bool
+		got   uint16
+		fails bool
+	}{
+		"the same": {true, 25, false}, "another": {true, 2525, true}, "another will do": {false, 2525, false},
+	} {
+		g := &someGrip{port: tt.got}
+		k := NewKeeper(slog.New(slog.DiscardHandler), Wish{Protocol: TCP, Port: 25, Exact: tt.exact}, nil)
+		_, _, err := k.ask(t.Context(), g)
+		if (err != nil) != tt.fails || g.released != tt.fails || err != nil && !strings.Contains(err.Error(), "port 2525 instead of 25") {
+			t.Errorf("%s: %v, given back %v", name, err, g.released)
+		}
+	}
+}
+
+type someGrip struct {
+	port     uint16
+	released bool
+}
+
+func (g *someGrip) renew(context.Context) (netip.AddrPort, time.Duration, error) {
+	return netip.AddrPortFrom(netip.MustParseAddr("9.9.0.7"), g.port), time.Hour, nil
+}
+func (g *someGrip) release(context.Context) { g.released = true }

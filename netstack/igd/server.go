@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"pic/internal/order"
 )
 
 // A Mapping is a port of the WAN that a device has opened for itself.
@@ -113,7 +115,7 @@ func (s *Server) Mappings() []Mapping {
 	for _, m := range s.open {
 		out = append(out, *m)
 	}
-	slices.SortFunc(out, func(a, b Mapping) int {
+	order.By(out, func(a, b Mapping) int {
 		return (int(a.Protocol)-int(b.Protocol))<<16 + int(a.External) - int(b.External)
 	})
 	return out

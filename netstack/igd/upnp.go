@@ -158,7 +158,7 @@ func (g *upnpGrip) renew(ctx context.Context) (ext netip.AddrPort, d time.Durati
 		case code == upnpPermanent && d != 0:
 			d = 0
 			continue
-		case code == upnpConflict:
+		case code == upnpConflict && !g.wish.Exact:
 			g.port = uint16(lowest + rand.IntN(1<<16-lowest))
 			continue
 		}

@@ -14,8 +14,9 @@ package policy
 
 import (
 	"net/netip"
-	"reflect"
 	"slices"
+
+	"pic/internal/order"
 )
 
 // Numbers of protocols (RFC 5237 registry) that have a meaning here.
@@ -58,7 +59,7 @@ type Policy struct {
 	rules   Rules
 	own     map[netip.Addr]bool // the cell's and the host's addresses
 	public  map[netip.Addr]bool
-	peers   []*peer
+	peers   []peer
 	at      map[netip.Addr]int // index of the peer with the address
 	sites   []site             // the longest first
 	links   []*link
@@ -99,20 +100,20 @@ type service struct {
 
 // New makes the policy of r, which must not be changed afterwards.
 func New(r Rules) *Policy {
-	p := &Policy{rules: r, own: map[netip.Addr]bool{}, public: map[netip.Addr]bool{}, at: map[netip.Addr]int{}}
+	p := &Policy{rules: r, own: map[netip.Addr]bool{}, public: map[netip.Addr]bool{}, at: make(map[netip.Addr]int, 2*len(r.Peers))}
 	for _, a := range slices.Concat(r.Cell, r.Host) {
 		p.own[a] = true
 	}
 	for _, a := range r.Public {
 		p.public[a] = true
 	}
-	share := shared{lists: map[string]map[string]bool{}, ports: map[string]map[service]bool{}}
+	share := shared{lists: map[string]map[string]bool{}, ports: map[offer]map[service]bool{}}
+	p.peers = make([]peer, len(r.Peers))
 	for i := range r.Peers {
 		e := &r.Peers[i]
-		q := &peer{Peer: e, peers: share.names(e.Peers), cells: share.names(e.Cells)}
-		q.who = e.Name
+		q := &p.peers[i]
+		q.Peer, q.peers, q.cells, q.who = e, share.names(e.Peers), share.names(e.Cells), e.Name
 		q.services, q.every = share.offered(&r, e.Services, true)
-		p.peers = append(p.peers, q)
 		for _, a := range e.Addrs {
 			p.at[a] = i
 		}
@@ -130,14 +131,14 @@ func New(r Rules) *Policy {
 			p.nets = append(p.nets, net{n.Masked(), i})
 		}
 	}
-	slices.SortStableFunc(p.sites, func(a, b site) int { return b.net.Bits() - a.net.Bits() })
-	slices.SortStableFunc(p.nets, func(a, b net) int { return b.net.Bits() - a.net.Bits() })
+	order.Stable(p.sites, func(a, b site) int { return b.net.Bits() - a.net.Bits() })
+	order.Stable(p.nets, func(a, b net) int { return b.net.Bits() - a.net.Bits() })
 	p.blocked = newRanges(r.Blocked)
 	return p
 }
 
 // Same reports whether two policies are of the same rules.
-func (p *Policy) Same(o *Policy) bool { return reflect.DeepEqual(p.rules, o.rules) }
+func (p *Policy) Same(o *Policy) bool { return p.rules.equal(&o.rules) }
 
 // Rules returns what the policy was made of. They must not be changed.
 func (p *Policy) Rules() Rules { return p.rules }
@@ -210,7 +211,7 @@ func (p *Policy) Decide(f Flow) Verdict {
 	to := p.who(f.Dst)
 	switch from.kind {
 	case member, behind:
-		return p.fromPeer(p.peers[from.index], to, f)
+		return p.fromPeer(&p.peers[from.index], to, f)
 	case linked:
 		return p.fromLink(p.links[from.index], to, f)
 	case inLAN:
@@ -244,7 +245,7 @@ func (p *Policy) fromPeer(q *peer, to party, f Flow) Verdict {
 	case vacant:
 		return Verdict{Way: ToPeer, Why: "no device has that address of the VPN"}
 	case member, behind:
-		o := p.peers[to.index]
+		o := &p.peers[to.index]
 		if q.peers[all] || q.peers[o.Name] || slices.ContainsFunc(o.Groups, func(g string) bool { return q.peers[g] }) {
 			return Verdict{Allow: true, Way: ToPeer, Name: o.Name, Why: q.words().peers}
 		}

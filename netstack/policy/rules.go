@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"slices"
+
+	"pic/internal/order"
 )
 
 // Rules are what a policy is made of: plain data.
@@ -19,6 +21,45 @@ type Rules struct {
 	Links    []Link
 	Forwards []Forward
 	Blocked  []netip.Prefix
+}
+
+// equal reports whether two rules say the same. It is asked at each change, for
+// thousands of peers, so it looks nothing up by reflection; a test keeps it whole.
+func (r *Rules) equal(o *Rules) bool {
+	return r.Router == o.Router && slices.Equal(r.Cell, o.Cell) && slices.Equal(r.Host, o.Host) && slices.Equal(r.Public, o.Public) &&
+		slices.Equal(r.VPN, o.VPN) && slices.Equal(r.LAN, o.LAN) && slices.EqualFunc(r.Services, o.Services, Service.equal) &&
+		slices.Equal(r.Open, o.Open) && all2(r.Peers, o.Peers, (*Peer).equal) && all2(r.Links, o.Links, (*Link).equal) &&
+		all2(r.Forwards, o.Forwards, (*Forward).equal) && slices.Equal(r.Blocked, o.Blocked)
+}
+
+// all2 is [slices.EqualFunc] for what is too large to be copied.
+func all2[E any](a, b []E, equal func(a, b *E) bool) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !equal(&a[i], &b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s Service) equal(o Service) bool { return s.Name == o.Name && slices.Equal(s.Ports, o.Ports) }
+
+func (p *Peer) equal(o *Peer) bool {
+	return p.Name == o.Name && p.Internet == o.Internet && p.LAN == o.LAN && p.Exit == o.Exit &&
+		slices.Equal(p.Addrs, o.Addrs) && slices.Equal(p.Site, o.Site) && slices.Equal(p.Groups, o.Groups) &&
+		slices.Equal(p.Services, o.Services) && slices.Equal(p.Peers, o.Peers) && slices.Equal(p.Cells, o.Cells)
+}
+
+func (l *Link) equal(o *Link) bool {
+	return l.Name == o.Name && l.LAN == o.LAN && l.Out == o.Out && slices.Equal(l.Subnets, o.Subnets) && slices.Equal(l.Services, o.Services)
+}
+
+func (f *Forward) equal(o *Forward) bool {
+	return f.Name == o.Name && f.Proto == o.Proto && f.First == o.First && f.Last == o.Last && f.To == o.To && f.ToPort == o.ToPort &&
+		slices.Equal(f.From, o.From)
 }
 
 // A Service is something that the cell offers.
@@ -117,7 +158,7 @@ func Disjoint(all []netip.Prefix) []netip.Prefix {
 	for _, p := range all {
 		sorted = append(sorted, p.Masked())
 	}
-	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
+	order.By(sorted, func(a, b netip.Prefix) int {
 		if c := a.Addr().Compare(b.Addr()); c != 0 {
 			return c
 		}

@@ -9,7 +9,13 @@ import (
 // shared are the sets of names and ports that many peers have alike.
 type shared struct {
 	lists map[string]map[string]bool
-	ports map[string]map[service]bool
+	ports map[offer]map[service]bool
+}
+
+// An offer is a list of services.
+type offer struct {
+	names  string
+	always bool // DNS is among them
 }
 
 func (s shared) names(list []string) map[string]bool {
@@ -29,10 +35,7 @@ func (s shared) names(list []string) map[string]bool {
 // every reports that they are all, which includes whatever else the host listens
 // on.
 func (s shared) offered(r *Rules, list []string, always bool) (ports map[service]bool, every bool) {
-	key := strings.Join(list, " ")
-	if always {
-		key += " " + dns
-	}
+	key := offer{strings.Join(list, " "), always}
 	ports, ok := s.ports[key]
 	if !ok {
 		ports = map[service]bool{}

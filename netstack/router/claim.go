@@ -13,6 +13,7 @@ import (
 
 	"pic/core/config"
 	"pic/core/service"
+	"pic/internal/order"
 	"pic/netstack/router/dhcp4"
 	"pic/netstack/router/dhcp6"
 )
@@ -233,6 +234,6 @@ func (k *kernel) dropStrays(c Config, p plan) ([]netip.Prefix, error) {
 			errs = append(errs, fmt.Errorf("route to %s of an advertisement: %w", to, err))
 		}
 	}
-	slices.SortFunc(found, netip.Prefix.Compare)
+	order.By(found, netip.Prefix.Compare)
 	return slices.Compact(found), errors.Join(errs...)
 }

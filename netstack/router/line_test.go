@@ -23,7 +23,9 @@ func TestLeaseEndsWhenItsServerIsGone(t *testing.T) {
 	p.Kill()
 	last := s.Status().WAN.Lease.Until
 	wait(t, "REBINDING", func() bool { return s.Status().WAN.State == dhcp4.Rebinding })
-	if !strings.Contains(w.wan(t), "198.51.100.50") || !strings.Contains(w.self.Run(t, "ip", "route"), "default via 198.51.100.1") {
+	// There is a second left: on a busy machine the look may come after it.
+	address, routes := w.wan(t), w.self.Run(t, "ip", "route")
+	if s.Status().WAN.Lease != nil && (!strings.Contains(address, "198.51.100.50") || !strings.Contains(routes, "default via 198.51.100.1")) {
 		t.Error("the address went before its end")
 	}
 	wait(t, "the end of the lease", func() bool { return s.Status().WAN.Lease == nil })

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"pic/internal/order"
 )
 
 // A Route is an entry of the host's routing tables.
@@ -70,7 +71,7 @@ func (*Server) Routes() ([]Route, error) {
 			out = append(out, describe(r, family, names))
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Route) int {
+	order.Stable(out, func(a, b Route) int {
 		return cmp.Or(
 			cmp.Compare(a.Table, b.Table), cmp.Compare(a.To.Addr().BitLen(), b.To.Addr().BitLen()),
 			cmp.Compare(b.To.Bits(), a.To.Bits()), a.To.Addr().Compare(b.To.Addr()), cmp.Compare(a.Metric, b.Metric),
@@ -125,6 +126,6 @@ func (*Server) Rules() ([]Rule, error) {
 			out = append(out, rule)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	order.Stable(out, func(a, b Rule) int { return cmp.Compare(a.Priority, b.Priority) })
 	return out, nil
 }

@@ -3,10 +3,10 @@ package router
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
+	"pic/internal/order"
 	"pic/netstack/router/dhcp4"
 	"pic/netstack/router/dhcp6"
 )
@@ -88,7 +88,7 @@ func (c Config) plan(four *dhcp4.Lease, six *dhcp6.Lease, now time.Time) plan {
 		p.static(c.WAN)
 	}
 	p.delegated(c, six, now)
-	slices.SortFunc(p.routes, func(a, b route) int { // on-link ones first: others go by them
+	order.By(p.routes, func(a, b route) int { // on-link ones first: others go by them
 		return cmp.Or(b.to.Bits()-a.to.Bits(), a.to.Addr().Compare(b.to.Addr()))
 	})
 	return p

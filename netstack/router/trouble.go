@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pic/core/service"
+	"pic/internal/order"
 	"pic/netstack/router/dhcp6"
 )
 
@@ -132,7 +133,7 @@ func (t *troubles) clear(codes ...string) {
 
 func (t *troubles) list() []service.Problem {
 	out := slices.Clone(t.all)
-	slices.SortStableFunc(out, func(a, b service.Problem) int {
+	order.Stable(out, func(a, b service.Problem) int {
 		return strings.Compare(string(a.Severity), string(b.Severity)) // failure before warning
 	})
 	return out

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"pic/internal/order"
 )
 
 // A Step is the length of the buckets of a series.
@@ -211,7 +213,7 @@ func (s *Server) Since(from time.Time) (Step, []Series) {
 			out = append(out, e)
 		}
 	}
-	slices.SortFunc(out, func(a, b Series) int {
+	order.By(out, func(a, b Series) int {
 		x, y := a.Total.Sent+a.Total.Received, b.Total.Sent+b.Total.Received
 		switch {
 		case x > y:

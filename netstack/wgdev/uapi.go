@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pic/internal/order"
 )
 
 // diff writes the commands, in WireGuard's cross-platform configuration
@@ -64,7 +66,7 @@ func sorted[P any](m map[Key]P) []Key {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b Key) int { return slices.Compare(a[:], b[:]) })
+	order.By(keys, func(a, b Key) int { return slices.Compare(a[:], b[:]) })
 	return keys
 }
 

@@ -18,7 +18,7 @@ async function faults(page: Page): Promise<string[]> {
 
 for (const colorScheme of ["light", "dark"] as const) {
 	test(`every page is accessible in the ${colorScheme} theme`, async ({ page }) => {
-		test.setTimeout(120_000)
+		test.setTimeout(240_000)
 		await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
 		await page.goto("/")
 		await expect(page.getByRole("heading", { name: "Sign in to your cell" })).toBeVisible()

@@ -122,6 +122,8 @@ export const useDHCP = () => useRead(["dhcp"], "/api/dhcp", { every: 30 })
 export const useLeases = () => useRead(["dhcp", "leases"], "/api/dhcp/leases", { every: 30 })
 export const useNTP = () => useRead(["ntp"], "/api/ntp", { every: 10 })
 export const useEmail = () => useRead(["email"], "/api/email", { every: 30 })
+export const useMailQueue = () => useRead(["email", "queue"], "/api/email/queue", { every: 15 })
+export const useMailDomains = () => useRead(["email", "domains"], "/api/email/domains", { every: 300 })
 export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every: 60 })
 export const useFiles = (path: string) =>
 	useRead(["files", path], "/api/files", { query: { path }, every: 60 })

@@ -635,6 +635,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/email/domains": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What DNS says of the mail domains, and what it should */
+        get: operations["email-domains-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/domains/{domain}/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make new keys that sign mail of a domain (DKIM) */
+        post: operations["email-domains-domain-keys-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/domains/{domain}/keys/{selector}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a key that signs mail */
+        delete: operations["email-domains-domain-keys-selector-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Mail that waits to be sent to other places; for the role user: their own */
+        get: operations["email-queue-get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/queue/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Drop a queued message; its sender is not told */
+        delete: operations["email-queue-id-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/queue/{id}/{action}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Retry a queued message now, or hold it */
+        post: operations["email-queue-id-action-post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/smarthost": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Send mail through a provider's server */
+        put: operations["email-smarthost-put"];
+        post?: never;
+        /** Bring mail to other places without a provider */
+        delete: operations["email-smarthost-delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/enrol": {
         parameters: {
             query?: never;
@@ -1607,6 +1727,12 @@ export interface components {
             /** Format: ip */
             router?: string;
         };
+        ConfigDKIM: {
+            domain: string;
+            key: string;
+            record: string;
+            selector: string;
+        };
         ConfigDNS: {
             anchors?: string[];
             dns64?: string;
@@ -1735,6 +1861,7 @@ export interface components {
         };
         ConfigMail: {
             aliases?: components["schemas"]["ConfigAlias"][];
+            dkim?: components["schemas"]["ConfigDKIM"][];
             domains?: string[];
             enabled?: boolean;
             /** Format: int32 */
@@ -1742,6 +1869,7 @@ export interface components {
             listen?: string[];
             /** Format: int64 */
             maxSize?: number;
+            smarthost?: components["schemas"]["ConfigSmarthost"];
             /** Format: int32 */
             smtpPort?: number;
             /** Format: int32 */
@@ -1772,6 +1900,7 @@ export interface components {
             lan?: components["schemas"]["ConfigInterface"];
             limits?: components["schemas"]["ConfigLimits"];
             portMapping?: components["schemas"]["ConfigPortMapping"];
+            public?: string[];
             reflect?: boolean;
             router?: boolean;
             shaping?: components["schemas"]["ConfigShaping"];
@@ -1889,6 +2018,13 @@ export interface components {
             queue?: string;
             /** Format: int64 */
             up?: number;
+        };
+        ConfigSmarthost: {
+            host: string;
+            password?: string;
+            /** Format: int32 */
+            port?: number;
+            user?: string;
         };
         ConfigTSIGKey: {
             algorithm?: string;
@@ -2395,6 +2531,8 @@ export interface components {
             ports: {
                 [key: string]: number;
             };
+            /** @description That sends mail on to other places */
+            smarthost?: components["schemas"]["Smarthost"];
         };
         Enrol: {
             /** @description Base64, of a key that the device made; left out, the cell makes the pair and shows it this once */
@@ -2753,6 +2891,25 @@ export interface components {
             login: string;
             password: string;
         };
+        MailDomain: {
+            domain: string;
+            /** @description Of a kind that exists at home only: nobody outside can send to it */
+            local: boolean;
+            records: components["schemas"]["MailRecord"][];
+        };
+        MailRecord: {
+            found: string[];
+            /** @enum {string} */
+            kind: "MX" | "SPF" | "DKIM" | "DMARC";
+            name: string;
+            /** @enum {string} */
+            state: "good" | "missing" | "wrong" | "unknown";
+            type: string;
+            /** @description What to publish */
+            want: string;
+            /** @description What goes wrong without it */
+            why: string;
+        };
         Mailbox: {
             /**
              * Format: int64
@@ -2969,6 +3126,17 @@ export interface components {
             site?: string[];
             /** @description Its configuration routes only the cell's networks into the tunnel */
             split?: boolean;
+        };
+        NewSmarthost: {
+            host: string;
+            /** @description Goes to the vault; leave it out to keep the one that is there */
+            password?: string;
+            /**
+             * Format: int32
+             * @description 465 (the default) or 587
+             */
+            port?: number;
+            user?: string;
         };
         NewToken: {
             label: string;
@@ -3306,6 +3474,36 @@ export interface components {
             /** @description Any JSON */
             value: unknown;
         };
+        QueuedMail: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: date-time */
+            created: string;
+            from: string;
+            /** @description It waits until somebody lets it go on */
+            held: boolean;
+            id: string;
+            recipients: components["schemas"]["QueuedRecipient"][];
+            subject: string;
+            /** @description Who sent it */
+            user?: string;
+        };
+        QueuedRecipient: {
+            address: string;
+            /** Format: int64 */
+            attempts: number;
+            /** @description That was asked last */
+            host?: string;
+            /**
+             * Format: date-time
+             * @description When it is tried again
+             */
+            next?: string;
+            /** @enum {string} */
+            state: "waiting" | "sent" | "failed";
+            /** @description Why it did not go */
+            why?: string;
+        };
         ReachStep: {
             /** @description What the owner can do */
             fix?: string;
@@ -3547,6 +3745,12 @@ export interface components {
              * @description Its last request, to ten minutes
              */
             seen: string;
+        };
+        Smarthost: {
+            host: string;
+            /** Format: int32 */
+            port: number;
+            user?: string;
         };
         Status: {
             /** Format: date-time */
@@ -5078,6 +5282,279 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Email"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-domains-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailDomain"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-domains-domain-keys-post": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description A mail domain of the cell */
+                domain: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-domains-domain-keys-selector-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description A mail domain */
+                domain: string;
+                /** @description The key's selector */
+                selector: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-queue-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueuedMail"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-queue-id-delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-queue-id-action-post": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                action: "retry" | "hold";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-smarthost-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSmarthost"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "email-smarthost-delete": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -1,5 +1,5 @@
 import { Inbox } from "lucide-react"
-import { useEmail, useStatus } from "../../api/hooks"
+import { useEmail, useSession, useStatus } from "../../api/hooks"
 import type { Email, Mailbox } from "../../api/types"
 import { Card, Fact, Facts } from "../../kit/card"
 import { bytes, count } from "../../kit/format"
@@ -10,9 +10,13 @@ import { Table } from "../../kit/table"
 import { Copy } from "../../kit/text"
 import { t } from "../../kit/words"
 import { Loaded } from "../../parts/loaded"
+import { Queue } from "./queue"
+import { Domains, Sending } from "./sending"
 
 export default function EmailPage() {
 	const email = useEmail()
+	const { data: me } = useSession()
+	const viewer = me && me.role !== "user"
 	return (
 		<Page
 			title={t("Email")}
@@ -27,7 +31,14 @@ export default function EmailPage() {
 							</Notice>
 						)}
 						<Mailboxes list={e.mailboxes ?? []} domain={e.domains?.[0]} />
+						<Queue />
 						<Programs e={e} />
+						{e.enabled !== false && viewer && (
+							<>
+								<Sending smarthost={e.smarthost} />
+								<Domains />
+							</>
+						)}
 					</>
 				)}
 			</Loaded>
