@@ -128,6 +128,7 @@ set confirm_create = no
 set delete = yes
 set mark_old = no
 set wait_key = no
+set auto_tag = yes
 set sleep_time = 0
 set beep = no
 `, x.ca, dir), 0o600); err != nil {
@@ -159,7 +160,7 @@ set beep = no
 		return strings.Count("\n"+string(b), "\nMessage-ID: ")
 	}
 	take := func(name string) string {
-		return "<tag-pattern>~A<enter><tag-prefix><copy-message>" + copied(name) + "<enter><quit>"
+		return "<tag-pattern>~A<enter><copy-message>" + copied(name) + "<enter><quit>"
 	}
 	c := x.imapAs(t, "alice")
 	for i := range 10 {
@@ -174,7 +175,7 @@ set beep = no
 	c.ok("EXPUNGE")
 	c.ok(`STORE 1 +FLAGS.SILENT (\Flagged)`)
 	c.append("INBOX", "()", strings.Replace(sample, "m1@", "m11@", 1))
-	mutt("<tag-pattern>~F<enter><tag-prefix><copy-message>" + copied("flagged") + "<enter>" + take("second"))
+	mutt("<untag-pattern>~A<enter><tag-pattern>~F<enter><copy-message>" + copied("flagged") + "<enter>" + take("second"))
 	if n, m := count("second"), count("flagged"); n != 8 || m != 1 {
 		t.Errorf("%d messages, %d flagged", n, m)
 	}

@@ -2,8 +2,9 @@ package imapd
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
+
+	inorder "pic/internal/order"
 )
 
 // A span is a range of numbers with both ends, in which 0 stands for *.
@@ -111,7 +112,7 @@ func (s set) ranges(last uint32) []span {
 		from, to := ends(r.from, r.to, last)
 		out = append(out, span{from, to})
 	}
-	slices.SortFunc(out, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	inorder.By(out, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	n := 0
 	for _, r := range out {
 		if n > 0 && r.from <= out[n-1].to {

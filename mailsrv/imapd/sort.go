@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	inorder "pic/internal/order"
 	"pic/mailsrv/message"
 	"pic/mailsrv/store"
 )
@@ -77,7 +78,7 @@ func (s *session) sort(uid bool) error {
 		}
 		all[i].m = nil
 	}
-	slices.SortStableFunc(all, func(a, b entry) int { // they are in the order of their numbers
+	inorder.By(all, func(a, b entry) int {
 		for i, c := range by {
 			d := cmp.Or(cmp.Compare(a.values[i].n, b.values[i].n), cmp.Compare(a.values[i].s, b.values[i].s))
 			if c.reverse {
@@ -87,7 +88,7 @@ func (s *session) sort(uid bool) error {
 				return d
 			}
 		}
-		return 0
+		return cmp.Compare(a.num, b.num)
 	})
 	s.str("* SORT")
 	for _, e := range all {

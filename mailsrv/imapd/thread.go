@@ -2,8 +2,8 @@ package imapd
 
 import (
 	"cmp"
-	"slices"
 
+	inorder "pic/internal/order"
 	"pic/mailsrv/message"
 )
 
@@ -97,7 +97,7 @@ func bySubject(all []entry) []*node {
 	for i := range all {
 		sorted[i] = &node{entry: &all[i]}
 	}
-	slices.SortFunc(sorted, byDate)
+	inorder.By(sorted, byDate)
 	for _, n := range sorted {
 		base, _ := baseSubject(n.entry.m.Subject)
 		if root := first[base]; root != nil {
@@ -166,7 +166,7 @@ func byReferences(all []entry) []*node {
 		}
 	}
 	roots = pruneAll(roots, true)
-	slices.SortFunc(roots, byDate)
+	inorder.By(roots, byDate)
 	roots = gather(roots)
 	return roots
 }
@@ -192,7 +192,7 @@ func pruneAll(list []*node, top bool) []*node {
 	var out []*node
 	for _, n := range list {
 		n.children = pruneAll(n.children, false)
-		slices.SortFunc(n.children, byDate)
+		inorder.By(n.children, byDate)
 		switch {
 		case n.entry != nil, top && len(n.children) > 1:
 			out = append(out, n)
@@ -247,8 +247,8 @@ func gather(roots []*node) []*node {
 		}
 	}
 	for _, n := range out {
-		slices.SortFunc(n.children, byDate)
+		inorder.By(n.children, byDate)
 	}
-	slices.SortFunc(out, byDate)
+	inorder.By(out, byDate)
 	return out
 }

@@ -2,7 +2,8 @@ package store
 
 import (
 	"cmp"
-	"slices"
+
+	"pic/internal/order"
 )
 
 // maxGone is how many ranges of UIDs of messages that left a mailbox are known,
@@ -51,7 +52,7 @@ func (a *Account) Vanished(box uint32, since uint64) ([]Range, error) {
 	for i := len(b.gone) - 1; i >= 0 && b.gone[i].seq > since; i-- {
 		out = append(out, Range{b.gone[i].from, b.gone[i].to})
 	}
-	slices.SortFunc(out, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	order.By(out, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
 	return out, nil
 }
 
