@@ -18,9 +18,15 @@ const (
 	exitPresharedKind = "wireguard-exit-preshared"
 )
 
+// SecretKinds are the kinds of the secrets that stay in the vault after a change
+// has ended the need for them, so that it can be undone. Keys of the cell itself
+// are not among them.
+var SecretKinds = []string{exitKeyKind, exitPresharedKind, peerKeyKind, presharedKind, dynamicKind, tsigKind}
+
 func (a *API) exitRoutes() {
 	route(a, Viewers, "GET /api/exits", "Other ways to the internet, and who uses them", a.exits)
 	route(a, Admins, "POST /api/exits", "Import the .conf of a WireGuard provider as an exit, or make a linked cell one", a.addExit)
+	route(a, Admins, "PUT /api/exits/{exit}", "Switch an exit on or off, or say which name servers are asked by it", a.editExit)
 	route(a, Admins, "DELETE /api/exits/{exit}", "Remove an exit that no device and no group uses", a.removeExit)
 }
 
@@ -34,11 +40,21 @@ func (a *API) exits(context.Context, *struct{}) (*body[[]wire.Exit], error) {
 	for _, e := range doc.Network.Exits {
 		w := wire.Exit{
 			Name: e.Name, Link: e.Link, State: "off", Endpoint: e.Endpoint, Addresses: list(e.Addresses), DNS: list(e.DNS),
-			Peers: []string{}, Disabled: e.Disabled,
+			Peers: []string{}, Fallback: []string{}, Groups: []string{}, Disabled: e.Disabled,
 		}
 		for i := range doc.Peers {
-			if p := &doc.Peers[i]; p.Exit == e.Name {
-				w.Peers = append(w.Peers, p.Name)
+			p := &doc.Peers[i]
+			if p.Exit != e.Name {
+				continue
+			}
+			w.Peers = append(w.Peers, p.Name)
+			if config.On(p.Fallback) {
+				w.Fallback = append(w.Fallback, p.Name)
+			}
+		}
+		for _, g := range doc.Network.Groups {
+			if g.Exit == e.Name {
+				w.Groups = append(w.Groups, g.Name)
 			}
 		}
 		if s, ok := running[e.Name]; ok {
@@ -133,6 +149,33 @@ func (a *API) keepExit(ctx context.Context, e *config.Exit, p exit.Provider) (fo
 		return nil, fmt.Errorf("keeping the keys of %s: %w", e.Name, err)
 	}
 	return forget, nil
+}
+
+type editExitInput struct {
+	OneExit
+	Changing
+	Body wire.ExitEdit
+}
+
+func (a *API) editExit(ctx context.Context, in *editExitInput) (*outcome, error) {
+	return a.edited(ctx, edit{
+		Changing: in.Changing,
+		reason:   "change exit " + in.Exit,
+		do: func(d *config.Document) error {
+			i := slices.IndexFunc(d.Network.Exits, func(e config.Exit) bool { return e.Name == in.Exit })
+			if i < 0 {
+				return missing("exit " + in.Exit)
+			}
+			e := &d.Network.Exits[i]
+			if in.Body.Disabled != nil {
+				e.Disabled = *in.Body.Disabled
+			}
+			if in.Body.DNS != nil {
+				e.DNS = *in.Body.DNS
+			}
+			return nil
+		},
+	})
 }
 
 // OneExit is the exit of a path.

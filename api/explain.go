@@ -90,7 +90,10 @@ func (e *explaining) run(ctx context.Context) error {
 	if pol == nil {
 		return fail(http.StatusConflict, "refused", "no policy is in force yet; see the problems of wireguard on the page Services")
 	}
-	v := pol.Decide(flow)
+	v, remarks := e.api.Network.Explain(flow)
+	for _, r := range remarks {
+		e.say("route", r.OK, "%s", r.Text)
+	}
 	e.say("policy", v.Allow, "%s", v.Why)
 	e.firewall(v)
 	e.way(pol, flow, v)

@@ -25,6 +25,7 @@ func TestAConnectionIsExplainedStepByStep(t *testing.T) {
 		"LAN":        {"from=laptop&to=192.168.1.117", false, "laptop may not reach the LAN", "from to device device policy firewall"},
 		"split":      {"from=road&to=198.51.100.7", false, "road does not send this into the tunnel", "from to device device policy firewall"},
 		"from LAN":   {"from=192.168.1.117&to=10.64.3.2", false, "the LAN may not reach devices in the VPN", "from to policy firewall"},
+		"astray":     {"from=laptop&to=192.168.1.254", false, "it is outside", "from to device device route policy firewall"},
 		"no address": {"from=laptop&to=nowhere.example", false, "", ""},
 	} {
 		got := alice.do("GET", "/api/explain?"+tt.query, nil)

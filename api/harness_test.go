@@ -140,6 +140,7 @@ type someNetwork struct{}
 func (someNetwork) Addresses() []netip.Addr      { return nil }
 func (someNetwork) Peers() []netstack.PeerStatus { return nil }
 func (someNetwork) NAT() []string                { return nil }
+func (someNetwork) MTU() int                     { return 0 }
 func (someNetwork) Exits() []exit.Status         { return nil }
 
 // There is no exit to knock by.
@@ -171,6 +172,15 @@ func (someNetwork) Policy() *policy.Policy {
 		LAN:   []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
 		Peers: []policy.Peer{{Name: "laptop", Addrs: []netip.Addr{netip.MustParseAddr("10.64.3.2")}, Internet: true, Services: []string{"all"}}},
 	})
+}
+
+// Explain knows that what is at 192.168.1.254 is outside.
+func (n someNetwork) Explain(f policy.Flow) (policy.Verdict, []netstack.Remark) {
+	var remarks []netstack.Remark
+	if f.Dst == netip.MustParseAddr("192.168.1.254") {
+		remarks = append(remarks, netstack.Remark{Text: "it is outside"})
+	}
+	return n.Policy().Decide(f), remarks
 }
 
 type someCA struct{}

@@ -26,10 +26,14 @@ type VPN interface {
 	Knock(ctx context.Context, to netip.AddrPort) (netstack.Knock, bool)
 	// NAT says in words what is translated on the way out.
 	NAT() []string
+	// MTU is that of the tunnel now, 0 while there is none.
+	MTU() int
 	// Exits are the other ways to the internet that are on.
 	Exits() []exit.Status
 	// Policy is who may reach whom, as it is in force; nil while nothing is.
 	Policy() *policy.Policy
+	// Explain decides on a flow as the kernel would, by its routes.
+	Explain(policy.Flow) (policy.Verdict, []netstack.Remark)
 }
 
 // userPeers is how many devices somebody who is no administrator may add.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"pic/api/wire"
@@ -12,7 +13,7 @@ func (a *API) wireguard(context.Context, *struct{}) (*body[wire.WireGuard], erro
 	w := doc.WireGuard
 	out := wire.WireGuard{
 		Enabled: config.On(w.Enabled), Backend: "tun", Interface: w.Interface, PublicKey: w.PublicKey, Port: w.Port,
-		Endpoint: w.Endpoint, Subnet: w.Subnet, Subnet6: w.Subnet6, MTU: w.MTU, OpenPort: config.On(w.OpenPort),
+		Endpoint: w.Endpoint, Subnet: w.Subnet, Subnet6: w.Subnet6, MTU: cmp.Or(a.Network.MTU(), w.MTU), OpenPort: config.On(w.OpenPort),
 		NAT: list(a.Network.NAT()), Peers: a.view(doc, doc.Peers),
 	}
 	if doc.Cell.Mode == config.Trial {

@@ -216,3 +216,21 @@ func TestAHostileZoneIsWhatItSays(t *testing.T) {
 		}
 	}
 }
+
+func TestGoroutinesAreCountedInADumpThatComesInParts(t *testing.T) {
+	text := "SIGQUIT: quit\n\ngoroutine 0 gp=0x1 m=0 mp=0x2 [idle]:\nruntime.futex()\n\tgoroutine 7 [no line of its own]:\n\n" +
+		"goroutine 1 [chan receive, 2 minutes]:\nmain.main()\n\ngoroutine 12345 gp=0xc [select]:\nx()\ngoroutine that is none\n"
+	for _, step := range []int{1, 7, len(text)} {
+		var c counter
+		for rest := []byte(text); len(rest) > 0; {
+			n := min(step, len(rest))
+			if k, err := c.Write(rest[:n]); k != n || err != nil {
+				t.Fatal(k, err)
+			}
+			rest = rest[n:]
+		}
+		if c.count() != 3 {
+			t.Errorf("in steps of %d: %d", step, c.count())
+		}
+	}
+}

@@ -28,6 +28,7 @@ type lab struct {
 	wireguardGo string // upstream's program, if there is one
 	coreDNS     string // likewise
 	rootless    string // bench/rootless
+	tunnel      string // bench/tunnel
 	core        bool   // servers that are started get the first core alone
 }
 

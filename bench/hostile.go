@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -86,6 +87,10 @@ type hostile struct {
 	twins                                []signer // of keys
 	twin                                 signer   // of signatures
 	denial                               []dns.RR
+
+	mu    sync.Mutex
+	heard []*dns.Msg // while it listens
+	hears bool
 }
 
 func newHostile() (h *hostile, err error) {
@@ -150,11 +155,29 @@ func (h *hostile) serve(l *lab) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	srv := &dns.Server{Listener: ln, MaxTCPQueries: -1, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+		h.hear(r)
 		_ = w.WriteMsg(h.answer(r))
 	})}
 	go func() { _ = srv.ActivateAndServe() }()
 	l.atEnd(func() { _ = srv.Shutdown() })
 	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
+// listen begins to note what is asked, or ends and returns it.
+func (h *hostile) listen(begin bool) []*dns.Msg {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	heard := h.heard
+	h.heard, h.hears = nil, begin
+	return heard
+}
+
+func (h *hostile) hear(r *dns.Msg) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hears {
+		h.heard = append(h.heard, r.Copy())
+	}
 }
 
 // answer tells what the zones say, with signatures.

@@ -13,7 +13,7 @@
 // of virtual cards), mounts (an empty /run) and processes, so that nothing
 // outlives the run and nothing leaves the machine. It needs root, or a kernel
 // that lets users make namespaces; peers that are not installed are left out.
-// A run ends after eight minutes at most.
+// A run ends after fifteen minutes at most.
 //
 // The load comes from this program, on the same processor cores as the servers.
 // The processor time can therefore be relied on more than the amount per second.
@@ -39,7 +39,10 @@ import (
 
 // contests are those of a whole run, in the order of the page.
 func contests() []contest {
-	return []contest{start(), names(), namesOnOne(), million(), keytrap(), secrets(), clock(), web(), policies(), tunnel(), rootless(), calendar(), mail()}
+	return []contest{
+		start(), names(), namesOnOne(), million(), keytrap(), secrets(), clock(), web(),
+		policies(), tunnel(), ends(), crowded(), rootless(), calendar(), mail(),
+	}
 }
 
 func main() {
@@ -47,19 +50,24 @@ func main() {
 	flag.StringVar(&o.pic, "pic", "bin/pic", "the cell's program")
 	flag.StringVar(&o.wireguard, "wireguard", "", "an upstream wireguard-go, another peer of the tunnel")
 	flag.StringVar(&o.rootless, "rootless", "", "bench/rootless, which the contest of that name needs")
+	flag.StringVar(&o.tunnel, "tunnel", "", "bench/tunnel, the cell's WireGuard alone, for the contests of bare tunnels")
 	flag.StringVar(&o.coreDNS, "coredns", "", "CoreDNS, another peer of the name server")
 	flag.StringVar(&o.out, "out", "", "write the page here, not to standard output")
 	flag.StringVar(&o.only, "only", "", "run only these contests, by name and with commas between")
 	flag.IntVar(&o.rounds, "rounds", 3, "how many turns each server has")
 	flag.DurationVar(&o.turn, "turn", 1200*time.Millisecond, "how long a turn is, where the work has no end of its own")
 	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "when the run ends at the latest")
+	client := flag.String("paced", "", "be the measured client of dns-keytrap, which asks this address; the bench starts it itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if inside() {
+	switch {
+	case *client != "":
+		err = bePaced(*client, os.Stdin, os.Stdout)
+	case inside():
 		err = run(ctx, o)
-	} else {
+	default:
 		err = enter(ctx, o.limit+20*time.Second)
 	}
 	if err != nil {
@@ -70,7 +78,7 @@ func main() {
 
 type options struct {
 	pic, wireguard, coreDNS string
-	rootless                string
+	rootless, tunnel        string
 	out, only               string
 	rounds                  int
 	turn, limit             time.Duration
@@ -84,7 +92,7 @@ func run(ctx context.Context, o options) error {
 	if err := furnish(); err != nil {
 		return err
 	}
-	for _, p := range []*string{&o.pic, &o.wireguard, &o.coreDNS, &o.rootless} {
+	for _, p := range []*string{&o.pic, &o.wireguard, &o.coreDNS, &o.rootless, &o.tunnel} {
 		if *p == "" {
 			continue
 		}
@@ -152,7 +160,7 @@ func hold(ctx context.Context, c contest, o options) (text string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	l := &lab{dir: dir, pic: o.pic, wireguardGo: o.wireguard, coreDNS: o.coreDNS, rootless: o.rootless, rounds: o.rounds, turn: o.turn}
+	l := &lab{dir: dir, pic: o.pic, wireguardGo: o.wireguard, coreDNS: o.coreDNS, rootless: o.rootless, tunnel: o.tunnel, rounds: o.rounds, turn: o.turn}
 	defer l.close()
 	return c.run(ctx, l)
 }

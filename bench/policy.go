@@ -222,9 +222,9 @@ func (l *lab) changes(ctx context.Context, c houseful) (inForce, kept []float64,
 	server := netstack.New(log, func(config.Secret) ([]byte, error) { return base64.StdEncoding.DecodeString(private) })
 	no := false
 	doc := &config.Document{
-		Cell:    config.Cell{Name: "oak", Mode: config.Appliance},
-		DHCP:    config.DHCP{Enabled: &no},
-		Network: config.Network{LAN: config.Interface{Name: "lo", Address: netip.MustParsePrefix("192.168.1.10/24")}},
+		Cell:      config.Cell{Name: "oak", Mode: config.Appliance},
+		DHCP:      config.DHCP{Enabled: &no},
+		Network:   config.Network{LAN: config.Interface{Name: "lo", Address: netip.MustParsePrefix("192.168.1.10/24")}},
 		WireGuard: config.WireGuard{Key: "wg", PublicKey: public, Subnet: crowdNet},
 		Users:     []config.User{{Name: "ann", Role: config.Admin}},
 	}

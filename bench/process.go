@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,11 @@ func (l *lab) start(h *host, name string, args ...string) (*process, error) {
 // startInto is start of a server that writes much: its output goes into a file of
 // the contest's folder, and only its errors here.
 func (l *lab) startInto(file string, h *host, name string, args ...string) (*process, error) {
+	return l.startTo(file, nil, h, name, args...)
+}
+
+// startTo is startInto of a server whose errors also go to watch, if there is one.
+func (l *lab) startTo(file string, watch io.Writer, h *host, name string, args ...string) (*process, error) {
 	path, err := program(name)
 	if err != nil {
 		return nil, err
@@ -44,6 +50,9 @@ func (l *lab) startInto(file string, h *host, name string, args ...string) (*pro
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = &p.out, &p.out, l.dir
 	p.cmd.Env = append(os.Environ(), "HOME="+l.dir, "WG_PROCESS_FOREGROUND=1")
 	p.cmd.WaitDelay = time.Second
+	if watch != nil {
+		p.cmd.Stderr = io.MultiWriter(&p.out, watch)
+	}
 	if file != "" {
 		f, err := os.Create(filepath.Join(l.dir, file))
 		if err != nil {

@@ -53,6 +53,7 @@ go build -trimpath -o "$tmp/bench" ./bench
 # What the cell is built with, as a program of its own.
 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$tmp/wireguard-go" golang.zx2c4.com/wireguard
 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$tmp/rootless" ./bench/rootless
+go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$tmp/tunnel" ./bench/tunnel
 # CoreDNS is no package of Debian and no part of this module; it is built once.
 coredns=${XDG_CACHE_HOME:-$HOME/.cache}/pic-bench/coredns-v1.12.4
 if [ ! -x "$coredns" ]; then
@@ -67,4 +68,4 @@ fi
 out='-out docs/benchmarks.md'
 case " $* " in *' -only'* | *' --only'*) out= ;; esac
 # shellcheck disable=SC2086
-"$tmp/bench" -wireguard "$tmp/wireguard-go" -rootless "$tmp/rootless" -coredns "$coredns" $out "$@"
+"$tmp/bench" -wireguard "$tmp/wireguard-go" -rootless "$tmp/rootless" -tunnel "$tmp/tunnel" -coredns "$coredns" $out "$@"

@@ -14,8 +14,21 @@ import (
 
 // A latency is how long answers took.
 type latency struct {
-	p99, most time.Duration
-	n         int
+	p50, p99, p999, most time.Duration
+	n                    int
+}
+
+// latencyOf takes at least one; it sorts them.
+func latencyOf(took []time.Duration) latency {
+	slices.Sort(took)
+	n := len(took)
+	return latency{p50: took[n/2], p99: took[n*99/100], p999: took[n*999/1000], most: took[n-1], n: n}
+}
+
+// String shows the percentiles in µs.
+func (l latency) String() string {
+	us := func(d time.Duration) string { return figure(d.Seconds() * 1e6) }
+	return us(l.p50) + ", " + us(l.p99) + ", " + us(l.p999)
 }
 
 // single asks one question at a time until ctx ends.
@@ -46,11 +59,10 @@ func single(ctx context.Context, at netip.AddrPort, qs [][]byte) (latency, error
 		}
 		took = append(took, time.Since(began))
 	}
-	slices.Sort(took)
 	if len(took) == 0 {
 		return latency{}, errors.New("no question was answered")
 	}
-	return latency{p99: took[len(took)*99/100], most: took[len(took)-1], n: len(took)}, nil
+	return latencyOf(took), nil
 }
 
 // blocked waits until name is not what the upstream says.

@@ -219,12 +219,20 @@ func (s *stream) up(ctx context.Context, m *meter) error { return pour(ctx, m, s
 
 func (s *stream) down(ctx context.Context, m *meter) error { return pour(ctx, m, s.server, s.device) }
 
-// pour sends from one end until the turn is over, and reads at the other until
-// all of it is there.
+// pour is a turn of [carry].
 func pour(ctx context.Context, m *meter, from, to net.Conn) error {
+	m.begin()
+	n, err := carry(ctx, m, from, to)
+	m.end(float64(n) * 8 / 1e9)
+	return err
+}
+
+// carry sends from one end until the turn is over, and reads at the other until
+// all of it is there: so many bytes.
+func carry(ctx context.Context, m *meter, from, to net.Conn) (int64, error) {
 	end := time.Now().Add(m.span + 20*time.Second)
 	if err := errors.Join(from.SetDeadline(end), to.SetDeadline(end)); err != nil {
-		return err
+		return 0, err
 	}
 	const chunk = 128 << 10
 	type sum struct {
@@ -232,7 +240,6 @@ func pour(ctx context.Context, m *meter, from, to net.Conn) error {
 		err error
 	}
 	sent := make(chan sum, 1)
-	m.begin()
 	go func() {
 		var s sum
 		for b := make([]byte, chunk); s.err == nil && !m.over() && ctx.Err() == nil; {
@@ -248,7 +255,7 @@ func pour(ctx context.Context, m *meter, from, to net.Conn) error {
 		select {
 		case s := <-sent:
 			if s.err != nil {
-				return s.err
+				return got, s.err
 			}
 			total = s.n
 			continue
@@ -260,14 +267,13 @@ func pour(ctx context.Context, m *meter, from, to net.Conn) error {
 			wait = time.Now().Add(100 * time.Millisecond)
 		}
 		if err := to.SetReadDeadline(wait); err != nil {
-			return err
+			return got, err
 		}
 		n, err := to.Read(b)
 		got += int64(n)
 		if err != nil && (total >= 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			return err
+			return got, err
 		}
 	}
-	m.end(float64(got) * 8 / 1e9)
-	return ctx.Err()
+	return got, ctx.Err()
 }

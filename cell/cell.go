@@ -247,6 +247,7 @@ func (c *Cell) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { watchEnds(ctx, h.store) })
+	wg.Go(func() { c.collector(ctx, h.store) })
 	if c.Look != nil {
 		watch := newLookout(c.lookOut, h.store.Renew)
 		c.net.OnAddresses(watch.poke)

@@ -119,6 +119,17 @@ func TestEachAttackOfAnUpstreamHasABound(t *testing.T) {
 				}
 			},
 		},
+		"two keys of one tag and 16 wrong signatures": {
+			name: "n%d.shop.example.", want: "SERVFAIL EDE 6", messages: 24, checks: 2*8 + 8,
+			world: func(t *testing.T, w *signedtest.World, shop *signedtest.Zone) {
+				shop.Keys = append(shop.Keys, twin(t, shop.Keys[0]))
+				w.Edit = func(q dns.Question, m *dns.Msg) {
+					if under(q) {
+						m.Answer = spoil(m.Answer, 8, false)
+					}
+				}
+			},
+		},
 		"NSEC3 of 50 iterations below 100 labels (CVE-2023-50868)": {
 			name: "n%d." + strings.Repeat("a.", 100) + "shop.example.", want: "ad NXDOMAIN", messages: 24, checks: 24, hashes: 128,
 			world: func(_ *testing.T, w *signedtest.World, shop *signedtest.Zone) {

@@ -82,6 +82,7 @@ func (o *office) clear() {
 func (k *clerk) answer() {
 	s := k.s
 	defer s.guard(k.c.from)
+	s.relief.look()
 	out, later := s.first(k.run, k.data, k.c)
 	if later != nil {
 		out = s.inTurn(k.run, k.c, later)

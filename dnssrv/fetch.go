@@ -45,6 +45,7 @@ func (f *forwarder) fetch(ctx context.Context, name string, typ uint16) (*dns.Ms
 		}
 		return nil, fmt.Errorf("asking for %s %s: %w", name, typeName(typ), errNoAnswerCame)
 	}
+	f.relieve()
 	return r.unpack(q)
 }
 

@@ -41,6 +41,10 @@ type forwarder struct {
 	// dial connects through the VPN; nil: there is none.
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	options upstream.Options // of those that are not in the VPN
+	// reaches reports whether name servers of the internet can be asked at all;
+	// nil: nobody knows before.
+	reaches func() bool
+	relieve func() // sees to others; called now and then by who computes
 
 	routing atomic.Pointer[routing]
 	sent    atomic.Uint64 // questions that went upstream
@@ -62,7 +66,7 @@ type flight struct {
 }
 
 func newForwarder(bytes int) *forwarder {
-	f := &forwarder{cache: newCache(bytes, cacheEntries), flights: map[question]*flight{}, running: context.Background()}
+	f := &forwarder{cache: newCache(bytes, cacheEntries), flights: map[question]*flight{}, running: context.Background(), relieve: func() {}}
 	f.options.Lookup = f.lookup
 	g := &group{route: route{domain: root}}
 	f.routing.Store(&routing{by: map[name]*group{root: g}, root: g})
@@ -82,7 +86,7 @@ func (f *forwarder) follow(routes []route, c care) {
 			f.ids++
 			g = &group{route: r, id: f.ids, ups: f.remotes(old, r)}
 			if r.recurse {
-				g.iter = iterator(r, c)
+				g.iter = f.iterator(r, c)
 			}
 		}
 		for _, u := range g.ups {

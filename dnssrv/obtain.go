@@ -58,6 +58,7 @@ func (f *forwarder) checked(ctx context.Context, r *routing, g *group, q questio
 	}
 	// What is told after its time is judged like all else: it may never have
 	// been believed.
+	f.relieve()
 	late := a.ede == edeStale || a.ede == edeStaleNX
 	said := a.reply(age)
 	full, err := said.unpack(raw)
@@ -75,6 +76,7 @@ func (f *forwarder) checked(ctx context.Context, r *routing, g *group, q questio
 		b.bogus = true
 		return b
 	}
+	f.relieve()
 	b, err := m.digest(q, full)
 	if err != nil {
 		return failed(edeInvalid)

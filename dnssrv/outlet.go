@@ -17,8 +17,9 @@ import (
 // apart.
 type Outlet struct {
 	Name      string
-	Upstreams []string // see config.DNS.Upstreams; none: nobody can be asked
-	Tunnel    bool     // they are reached through the VPN, and not by the exit
+	Upstreams []string // see config.DNS.Upstreams; none: nobody can be asked, unless Recurse
+	Recurse   bool     // the servers of the zones are asked, from the root on, by the exit
+	Tunnel    bool     // Upstreams are reached through the VPN, and not by the exit
 	Clients   []netip.Prefix
 	// Fallback are those of Clients that ask as the cell does while the exit is down.
 	Fallback []netip.Prefix
@@ -51,7 +52,7 @@ func outletsOf(d *config.Document) []Outlet {
 		}
 		switch {
 		case e.Disabled:
-		case e.Link != "":
+		case e.Link != "" && len(e.DNS) == 0:
 			o.Tunnel = true
 			for _, l := range d.Links {
 				if l.Name == e.Link && !l.Disabled && l.DNS.IsValid() {
@@ -62,7 +63,9 @@ func outletsOf(d *config.Document) []Outlet {
 			for _, a := range e.DNS {
 				o.Upstreams = append(o.Upstreams, a.String())
 			}
-		case d.DNS.Resolver != config.ResolveRecurse:
+		case d.DNS.Resolver == config.ResolveRecurse:
+			o.Recurse = true
+		default:
 			// The cell's own, where they can be reached from elsewhere.
 			for _, s := range d.DNS.Upstreams {
 				if a, err := upstream.Parse(s); err == nil && (!a.IP.IsValid() || public(a.IP.Addr())) {
@@ -90,6 +93,9 @@ func (b *builder) ways(c Config) {
 	for _, o := range c.Outlets {
 		w := &way{Outlet: o, local: map[netip.Addr]bool{}}
 		first := route{domain: root, validate: c.DNS.Validate != config.ValidateOff, tunnel: o.Tunnel}
+		if first.recurse = o.Recurse; o.Recurse {
+			first.roots = b.routes[0].roots
+		}
 		for _, s := range o.Upstreams {
 			if a, err := upstream.Parse(s); err == nil {
 				first.upstreams = append(first.upstreams, a)
@@ -143,7 +149,7 @@ const outletBytes = 2 << 20
 // newOutlet makes the resolver of questions that leave by the exit of that name.
 func (s *Server) newOutlet(name string) *outlet {
 	o := &outlet{forwarder: newForwarder(outletBytes)}
-	o.forwarder.dial = s.opt.Dial
+	o.forwarder.dial, o.forwarder.relieve = s.opt.Dial, s.relief.look
 	o.options.Lookup = s.forward.lookup // of a resolver's own name
 	o.options.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		to, err := netip.ParseAddrPort(address)
@@ -154,6 +160,9 @@ func (s *Server) newOutlet(name string) *outlet {
 			return nil, errNoExit
 		}
 		return s.opt.DialExit(ctx, name, network, address)
+	}
+	if s.opt.ExitUp != nil {
+		o.reaches = func() bool { return s.opt.ExitUp(name) }
 	}
 	o.trust = newTrust(o.forwarder, Options{Log: s.log}, func() {
 		o.flush()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -117,5 +118,51 @@ func TestOutletsAreThoseOfTheDocument(t *testing.T) {
 	}
 	if got := outletsOf(d); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	d.DNS.Resolver = config.ResolveRecurse
+	d.Network.Exits[1].DNS = []netip.Addr{netip.MustParseAddr("9.9.9.9")}
+	want[1].Upstreams, want[1].Tunnel = []string{"9.9.9.9"}, false
+	want[2].Upstreams, want[2].Recurse = nil, true
+	if got := outletsOf(d); !reflect.DeepEqual(got, want) {
+		t.Errorf("from the root on: got  %+v\nwant %+v", got, want)
+	}
+}
+
+// A provider that names no name servers is no reason to ask past it, nor to fail.
+func TestNamesAreFoundFromTheRootOnByTheExitOfWhoAsks(t *testing.T) {
+	h := newHierarchy(t)
+	c := conf(h.document())
+	c.Outlets = []Outlet{{Name: "far", Recurse: true, Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}}
+	var up atomic.Bool
+	var dialled atomic.Int64
+	up.Store(true)
+	s := New(Options{
+		Log: slog.New(slog.DiscardHandler), Pool: listen.NewPool(nil), Names: func() *names.Snapshot { return nil },
+		DialExit: func(ctx context.Context, exit, network, address string) (net.Conn, error) {
+			dialled.Add(1)
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+		ExitUp: func(string) bool { return up.Load() },
+	})
+	if err := s.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	running(t, s)
+	up.Store(false)
+	if got := brief(ask(t, s, "udp", "b.good.example.", dns.TypeA, edns)); got != "SERVFAIL EDE 22" {
+		t.Errorf("while the exit is down: %s", got)
+	}
+	if n := dialled.Load(); n != 0 {
+		t.Errorf("%d connections while the exit is down", n)
+	}
+	up.Store(true)
+	if got := brief(ask(t, s, "udp", "www.good.example.", dns.TypeA, edns)); !strings.Contains(got, "NOERROR") || !strings.Contains(got, " A ") {
+		t.Errorf("by the exit: %s", got)
+	}
+	if dialled.Load() == 0 {
+		t.Error("nobody was asked by the exit")
+	}
+	if n := s.forward.sent.Load(); n != 0 {
+		t.Errorf("the cell's own resolver asked about %d names", n)
 	}
 }

@@ -80,6 +80,7 @@ func (r *race) try(u *remote) (t try) {
 	}()
 	var again bool
 	t.answer, again, t.err = u.ask(r.ctx, r.q, r.m)
+	r.f.relieve()
 	if again {
 		r.g.revived.Store(time.Now().UnixNano())
 	}

@@ -17,10 +17,10 @@ const endurance = 4500 * time.Millisecond
 
 // iterator makes what follows delegations for the names of r. A root of the
 // household's own may lead to its own addresses; the world's may not.
-func iterator(r route, c care) *iterate.Resolver {
+func (f *forwarder) iterator(r route, c care) *iterate.Resolver {
 	inner := &guard{networks: c.networks}
 	return iterate.New(iterate.Options{
-		Hints: r.roots,
+		Hints: r.roots, Dial: f.options.Dial,
 		Refuse: func(a netip.Addr) bool {
 			if c.itself != nil && c.itself(netip.AddrPortFrom(a, port)) {
 				return true
@@ -79,6 +79,12 @@ func (f *forwarder) forget() {
 func (f *forwarder) find(ctx context.Context, g *group, q question, m manner) *answer {
 	if g.iter == nil {
 		return f.race(ctx, g, q, m)
+	}
+	if f.reaches != nil && !f.reaches() {
+		// Servers that cannot be asked now are not to be taken for silent ones.
+		a := failed(edeUnreachable)
+		a.unasked = true
+		return a
 	}
 	f.sent.Add(1)
 	ask := iterate.Question{Name: q.name.String(), Type: q.typ, DO: q.do}

@@ -45,6 +45,7 @@ var (
 	edeUnreachable = &ede{dns.ExtendedErrorCodeNoReachableAuthority, "no upstream resolver answers"}
 	edeRefused     = &ede{dns.ExtendedErrorCodeNetworkError, "the upstream resolvers refuse or fail"}
 	edeInvalid     = &ede{dns.ExtendedErrorCodeInvalidData, "the upstream resolvers answer nonsense"}
+	edeLaden       = &ede{dns.ExtendedErrorCodeDNSBogus, "the answer has more signatures than anybody needs"}
 	edeBusy        = &ede{dns.ExtendedErrorCodeNotReady, "too many questions are waiting for an answer"}
 	edeTunnel      = &ede{dns.ExtendedErrorCodeNoReachableAuthority, "the VPN through which to ask is down"}
 	edeStale       = &ede{dns.ExtendedErrorCodeStaleAnswer, "no upstream resolver answers; this is what was known"}

@@ -62,6 +62,7 @@ type Server struct {
 	quics   *crowd // connections over QUIC
 	talks   talks
 	running atomic.Pointer[context.Context]
+	relief  *relief
 	busy    atomic.Int64 // queries over UDP that are being answered elsewhere
 	rate    *limiter     // of queries, by client
 	answers *limiter     // to strangers, by network and by what they say
@@ -106,7 +107,8 @@ type Options struct {
 // New returns a server that serves nothing until the first Apply.
 func New(o Options) *Server {
 	s := &Server{opt: o, log: o.Log, set: o.Pool.Set(), names: o.Names, forward: newForwarder(o.room(4)), hotMost: o.room(1), keys: newKeys(o)}
-	s.beyond = s.forward
+	s.relief = &relief{began: time.Now()}
+	s.beyond, s.forward.relieve = s.forward, s.relief.look
 	s.filter = policy.New(policy.Options{Log: o.Log, Dir: o.Dir, MAC: o.MAC, Resolve: s.addresses})
 	s.rate, s.answers = newLimiter(), newLimiter()
 	s.diary = newQueries(o)

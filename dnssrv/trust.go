@@ -91,7 +91,7 @@ func (t *trust) rely() {
 		return
 	}
 	t.trusted = all
-	o := validate.Options{Credible: released}
+	o := validate.Options{Credible: released, Relieve: t.forward.relieve}
 	if !root {
 		o.Unsigned = []string{"test."} // which the world's root knows nothing of (RFC 6761)
 	}

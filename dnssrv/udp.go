@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"pic/internal/datagram"
@@ -33,16 +34,20 @@ type crew struct {
 	conn *datagram.Conn
 	help chan struct{} // wakes a hand
 	office
+	spare spare
+	heard atomic.Int64 // when queries came; see relief
 }
 
 // serveUDP answers what comes in at pc until it is closed.
 func (s *Server) serveUDP(run context.Context, pc net.PacketConn) {
 	c := &crew{s: s, run: run, conn: datagram.Wrap(pc), help: make(chan struct{}, 1)}
 	c.idle = make(chan *clerk, maxIdleClerks)
+	s.relief.join(c)
 	c.conn.ReadBuffer(1 << 20) // bursts of a browser, while we wait for the disk or a core
 	s.wg.Go(func() {
 		defer c.office.close()
 		defer close(c.help)
+		defer s.relief.leave(c)
 		c.lead()
 	})
 	for i := 1; i < min(runtime.GOMAXPROCS(0), maxHands); i++ {
@@ -52,7 +57,7 @@ func (s *Server) serveUDP(run context.Context, pc net.PacketConn) {
 
 // lead waits for queries until the socket is closed.
 func (c *crew) lead() {
-	h := c.hand(0)
+	h := c.hand(0, batchSize)
 	defer h.seen.ring.Close()
 	for pause := time.Millisecond; ; {
 		got, err := h.batch.Read()
@@ -67,7 +72,9 @@ func (c *crew) lead() {
 			pause = min(2*pause, time.Second)
 		default:
 			pause = time.Millisecond
-			h.serve(got)
+			if h.serve(got) {
+				runtime.Gosched() // for who would otherwise wait until no more hits come
+			}
 		}
 	}
 }
@@ -77,7 +84,7 @@ func (c *crew) follow(i int) {
 	var h *hand
 	for range c.help {
 		if h == nil {
-			h = c.hand(i)
+			h = c.hand(i, batchSize)
 			defer h.seen.ring.Close()
 		}
 		for {
@@ -85,7 +92,9 @@ func (c *crew) follow(i int) {
 			if err != nil || len(got) == 0 {
 				break // of errors the leader tells
 			}
-			h.serve(got)
+			if h.serve(got) {
+				runtime.Gosched()
+			}
 		}
 	}
 }
@@ -99,9 +108,10 @@ type hand struct {
 	full  bool     // the batch before filled up
 }
 
-func (c *crew) hand(i int) *hand {
-	h := &hand{crew: c, batch: c.conn.Batch(batchSize, maxQuery), rooms: make([][]byte, batchSize)}
-	all := make([]byte, batchSize*roomFor)
+// hand makes one that takes so many queries together.
+func (c *crew) hand(i, batch int) *hand {
+	h := &hand{crew: c, batch: c.conn.Batch(batch, maxQuery), rooms: make([][]byte, batch)}
+	all := make([]byte, batch*roomFor)
 	for i := range h.rooms {
 		h.rooms[i] = all[i*roomFor : i*roomFor : (i+1)*roomFor]
 	}
@@ -112,8 +122,9 @@ func (c *crew) hand(i int) *hand {
 	return h
 }
 
-// serve answers a batch: what is at hand at once, and with one call.
-func (h *hand) serve(got []*datagram.Packet) {
+// serve answers a batch: what is at hand at once, and with one call. It reports
+// whether others will answer some of it.
+func (h *hand) serve(got []*datagram.Packet) (later bool) {
 	switch full := h.batch.Full(); {
 	case full && h.full: // twice in a row: that is no burst
 		select {
@@ -125,16 +136,14 @@ func (h *hand) serve(got []*datagram.Packet) {
 	}
 	h.seen.count.udp.Add(uint64(len(got)))
 	now, kept := got[0].At, h.s.current()
-	later := false
+	h.s.relief.note(h.crew, now)
 	for i, p := range got {
 		later = h.one(p, h.rooms[i], kept, now) || later
 	}
 	if err := h.batch.Flush(); err != nil && !errors.Is(err, net.ErrClosed) {
 		h.s.log.Debug("sending replies", "err", err)
 	}
-	if later {
-		runtime.Gosched() // for who would otherwise wait until no more hits come
-	}
+	return later
 }
 
 // one answers the query p, or reports that somebody else will.

@@ -195,6 +195,9 @@ func read(q question, b []byte, m manner) (*answer, error) {
 		}
 		return nil, e
 	}
+	if laden(b) {
+		return nil, &upstreamError{rcode: dns.RcodeServerFailure, ede: edeLaden}
+	}
 	if a := glance(q, b, m); a != nil {
 		return a, nil
 	}

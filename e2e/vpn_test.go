@@ -137,8 +137,11 @@ func TestApplianceOnATUNMasquerades(t *testing.T) {
 	c.start()
 	c.pic("set", "network.lan", `{"name":"lan0","address":"192.168.7.1/24"}`)
 	c.pic("set", "network.wan", `{"name":"wan0"}`)
+	c.pic("peer", "add", "tablet", "--endpoint", "192.168.7.1:51820")
+	before := traces(t, lab.Self())
 	c.pic("peer", "add", "laptop", "--endpoint", "192.168.7.1:51820")
 	conf := c.pic("peer", "config", "laptop", "--endpoint", "192.168.7.1:51820")
+	address, _, _ := strings.Cut(confLine.FindStringSubmatch(conf[strings.Index(conf, "Address"):])[2], "/")
 	d := connect(t, laptop, conf)
 	d.uses(t, c.root())
 	if out := lab.Self().Run(t, "wg", "show"); !strings.Contains(out, "latest handshake") {
@@ -149,8 +152,49 @@ func TestApplianceOnATUNMasquerades(t *testing.T) {
 	if from := <-seen; !strings.HasPrefix(from, "203.0.113.1:") {
 		t.Errorf("the internet saw %s, not the cell's address", from)
 	}
+	used := traces(t, lab.Self())
+	for _, what := range []string{"nft", "DNS", "connections", "WireGuard"} {
+		if used[what] == before[what] {
+			t.Errorf("%s does not show that the device is there:\n%s", what, used[what])
+		}
+	}
+	defer func() { // a device that is removed leaves nothing behind
+		c.pic("peer", "rm", "laptop")
+		for what, text := range traces(t, lab.Self()) {
+			if what == "connections" {
+				if strings.Contains(text, address+" ") {
+					t.Errorf("connections of %s are left:\n%s", address, text)
+				}
+			} else if text != before[what] {
+				t.Errorf("%s was\n%s\nand is\n%s", what, before[what], text)
+			}
+		}
+	}()
 	c.set("peers.laptop.internet", false)
 	if out, err := laptop.Try("curl", "-sS", "--max-time", "3", "http://203.0.113.9/"); err == nil {
 		t.Errorf("a peer without the right reached the internet: %s", out)
+	}
+}
+
+var (
+	restless = regexp.MustCompile(`packets \d+ bytes \d+`)
+	gathered = regexp.MustCompile(`\t\telements = \{[^}]*(limit|counter)[^}]*\}\n`) // by rules, for a while
+)
+
+// traces are the places of a host where a device of the VPN shows.
+func traces(t *testing.T, h *nettest.Host) map[string]string {
+	t.Helper()
+	both := func(args ...string) string {
+		return h.Run(t, "ip", append([]string{"-4"}, args...)...) + h.Run(t, "ip", append([]string{"-6"}, args...)...)
+	}
+	table := restless.ReplaceAllString(h.Run(t, "nft", "list", "ruleset"), "packets 0 bytes 0")
+	return map[string]string{
+		"nft":         gathered.ReplaceAllString(table, ""),
+		"routes":      both("route", "show", "table", "all"),
+		"rules":       both("rule"),
+		"neighbours":  h.Run(t, "ip", "neigh", "show", "dev", "pic0"),
+		"DNS":         h.Run(t, "dig", "@192.168.7.1", "+noall", "+answer", "+tries=2", "+time=3", "laptop.vpn.oak.home.arpa"),
+		"connections": h.Run(t, "conntrack", "-L") + h.Run(t, "conntrack", "-L", "-f", "ipv6"),
+		"WireGuard":   h.Run(t, "wg", "show", "pic0", "allowed-ips"),
 	}
 }

@@ -160,7 +160,7 @@ func (p *passing) drop(now time.Time) bool {
 // user space.
 func (s *Server) refilter() error {
 	now := time.Now()
-	g := s.host.terrain(s.conf)
+	g := s.terrain(s.conf)
 	p := policy.New(s.conf.rules(g, s.passing, now))
 	if s.filters {
 		if err := s.firewall.Set(fw.Compile(s.conf.model(g, s.passing, now))); err != nil {
@@ -232,7 +232,8 @@ func (s *Server) ForeignDrops() []fw.Drop {
 	if !filters || c.Mode != TUN {
 		return nil
 	}
-	return fw.Foreign(c.Interface)
+	drops, _ := fw.Foreign(c.Interface)
+	return drops
 }
 
 // Traffic returns what devices have sent and received through the cell.

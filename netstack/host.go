@@ -1,6 +1,10 @@
 package netstack
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -12,13 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A host is what we see of the host's own network.
+// A host is what we see of the host's own network. Where the kernel does not tell,
+// what it told last is taken to hold: rights must not change because a question
+// failed.
 type host struct {
+	links func(name string) (netlink.Link, error)
+	addrs func(link netlink.Link, family int) ([]netlink.Addr, error)
+
 	mu        sync.Mutex
 	listeners []func()
+	last      map[string][]netip.Prefix // of each card, of all together by no name
+	failed    map[string]error          // of each card, since it last told
 }
 
-func newHost() *host { return &host{} }
+func newHost() *host {
+	return &host{links: netlink.LinkByName, addrs: netlink.AddrList, last: map[string][]netip.Prefix{}, failed: map[string]error{}}
+}
 
 func (h *host) onChange(f func()) {
 	h.mu.Lock()
@@ -35,57 +48,80 @@ func (h *host) tell() {
 	}
 }
 
-func (h *host) addresses() []netip.Addr {
-	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+// ask returns the addresses of a card, of all without a name, with their networks;
+// link-local ones are not among them, nor those that are not the host's yet. A
+// card that is not there has none.
+func (h *host) ask(card string) []netip.Prefix {
+	out, err := h.read(card)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if err != nil {
-		return nil
+		h.failed[card] = err
+		return h.last[card]
 	}
-	var out []netip.Addr
+	delete(h.failed, card)
+	h.last[card] = out
+	return out
+}
+
+func (h *host) read(card string) ([]netip.Prefix, error) {
+	var link netlink.Link
+	if card != "" {
+		var err error
+		link, err = h.links(card)
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking the kernel for the interface %s: %w", card, err)
+		}
+	}
+	list, err := h.addrs(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("asking the kernel for the addresses of %s: %w", cmp.Or(card, "this host"), err)
+	}
+	var out []netip.Prefix
 	for _, a := range list {
-		p := wgdev.Prefix(a.IPNet).Addr()
-		if p.IsGlobalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
+		p := wgdev.Prefix(a.IPNet)
+		if p.Addr().IsGlobalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
 			out = append(out, p)
 		}
 	}
+	return out, nil
+}
+
+// fault is why something is not known of the host, nil where all is.
+func (h *host) fault() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []error
+	for _, card := range slices.Sorted(maps.Keys(h.failed)) {
+		all = append(all, h.failed[card])
+	}
+	return errors.Join(all...)
+}
+
+func (h *host) addresses() []netip.Addr {
+	out := h.on("")
 	order.By(out, netip.Addr.Compare)
 	return slices.Compact(out)
 }
 
-// on returns the addresses of an interface, without link-local ones.
-func (h *host) on(card string) []netip.Addr {
-	link, err := netlink.LinkByName(card)
-	if err != nil {
-		return nil
-	}
-	list, err := netlink.AddrList(link, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil
-	}
-	var out []netip.Addr
-	for _, a := range list {
-		if p := wgdev.Prefix(a.IPNet).Addr(); p.IsGlobalUnicast() {
-			out = append(out, p)
-		}
+// on returns the addresses of an interface.
+func (h *host) on(card string) (out []netip.Addr) {
+	for _, p := range h.ask(card) {
+		out = append(out, p.Addr())
 	}
 	return out
 }
 
 // onLink returns the networks that an interface is in.
-func (h *host) onLink(card string) []netip.Prefix {
+func (h *host) onLink(card string) (out []netip.Prefix) {
 	if card == "" {
 		return nil
 	}
-	link, err := netlink.LinkByName(card)
-	if err != nil {
-		return nil
-	}
-	list, err := netlink.AddrList(link, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil
-	}
-	var out []netip.Prefix
-	for _, a := range list {
-		if p := wgdev.Prefix(a.IPNet); p.Addr().IsGlobalUnicast() && !p.IsSingleIP() {
+	for _, p := range h.ask(card) {
+		if !p.IsSingleIP() {
 			out = append(out, p.Masked())
 		}
 	}

@@ -27,7 +27,7 @@ func TestForeignTablesStayAndOursComesBack(t *testing.T) {
 
 	// What nft prints is what the golden files say, but for line breaks.
 	c := w.config()
-	want := fw.Compile(c.model(s.host.terrain(c), passing{}, time.Now())).String()
+	want := fw.Compile(c.model(s.terrain(c), passing{}, time.Now())).String()
 	if ours != want {
 		t.Errorf("the kernel has\n%s\nand should have\n%s", ours, want)
 	}

@@ -71,6 +71,7 @@ type Server struct {
 	mu      sync.Mutex
 	conf    Config // in force
 	filters bool   // the packet filter is ours
+	wan     int    // the MTU of the way out; 0: not known
 	passing passing
 	owed    []*policy.Policy // whose connections are still to be ended; nil: a former run's
 	routing routing
@@ -143,10 +144,11 @@ func (s *Server) move(c Config) error {
 		return err
 	}
 	ground := s.possible(c)
+	s.measure(c)
 	filters := ground == TUN || c.Rules.Router
 	var exits []exit.Exit
 	if ground == TUN {
-		exits = c.Exits
+		exits = fit(c.Exits, s.wan)
 	}
 	s.passing.down = s.downOf(exits)
 	if filters {
@@ -158,7 +160,7 @@ func (s *Server) move(c Config) error {
 		}
 	}
 	if ground == UserSpace {
-		s.policy.Store(policy.New(c.rules(s.host.terrain(c), s.passing, time.Now())))
+		s.policy.Store(policy.New(c.rules(s.terrain(c), s.passing, time.Now())))
 	}
 	if err := s.tunnelTo(ground, c, want); err != nil {
 		return err
@@ -202,18 +204,18 @@ func (s *Server) possible(c Config) Mode {
 	switch {
 	case c.Mode != Off && c.Key == "":
 		s.trouble.set(noKey())
-		s.trouble.clear(codeNoTUN, codeForeignDrop, codeNoSocket, codeForwarding)
+		s.trouble.clear(codeNoTUN, codeForeignDrop, codeLegacy, codeNoSocket, codeForwarding)
 		return Off
 	case c.Mode == TUN:
 		s.trouble.clear(codeNoKey)
 		if err := wgdev.CanTUN(); err != nil {
 			s.trouble.set(noTUN(err))
-			s.trouble.clear(codeForeignDrop, codeNoSocket, codeForwarding)
+			s.trouble.clear(codeForeignDrop, codeLegacy, codeNoSocket, codeForwarding)
 			return Off
 		}
 		s.trouble.clear(codeNoTUN)
 	default:
-		s.trouble.clear(codeNoKey, codeNoTUN, codeForeignDrop, codeNoSocket, codeForwarding)
+		s.trouble.clear(codeNoKey, codeNoTUN, codeForeignDrop, codeLegacy, codeNoSocket, codeForwarding)
 	}
 	return c.Mode
 }
@@ -221,7 +223,7 @@ func (s *Server) possible(c Config) Mode {
 // guard puts the table in force and then lets the kernel route.
 func (s *Server) guard(c Config) error {
 	now := time.Now()
-	g := s.host.terrain(c)
+	g := s.terrain(c)
 	if err := s.firewall.Set(fw.Compile(c.model(g, s.passing, now))); err != nil {
 		return err
 	}
@@ -229,11 +231,7 @@ func (s *Server) guard(c Config) error {
 	if err := s.enforce(policy.New(c.rules(g, s.passing, now))); err != nil {
 		return err
 	}
-	if drops := fw.Foreign(c.Interface); len(drops) > 0 && c.routes() && c.Mode == TUN {
-		s.trouble.set(foreignDrop(drops))
-	} else {
-		s.trouble.clear(codeForeignDrop)
-	}
+	s.others(c)
 	// What a router sets, it writes down first, so that it is put back after a kill.
 	if !c.routes() || c.Rules.Router {
 		s.trouble.clear(codeForwarding)
@@ -247,6 +245,25 @@ func (s *Server) guard(c Config) error {
 		s.trouble.clear(codeForwarding)
 	}
 	return nil
+}
+
+// others tells of other firewalls of the host that stand in the tunnel's way.
+func (s *Server) others(c Config) {
+	var drops []fw.Drop
+	var unread []string
+	if c.routes() && c.Mode == TUN {
+		drops, unread = fw.Foreign(c.Interface)
+	}
+	if len(drops) > 0 {
+		s.trouble.set(foreignDrop(drops))
+	} else {
+		s.trouble.clear(codeForeignDrop)
+	}
+	if len(unread) > 0 {
+		s.trouble.set(legacyRules(unread))
+	} else {
+		s.trouble.clear(codeLegacy)
+	}
 }
 
 // tunnelTo opens, alters or closes the tunnel.
@@ -272,7 +289,7 @@ func (s *Server) tunnelTo(ground Mode, c Config, want wgdev.Config) error {
 		if old.stack != nil {
 			old.stack.Obey(s.policy.Load())
 		}
-		return old.set(c, want)
+		return old.set(c, want, fitted(c.MTU, s.wan))
 	}
 	t, err := s.openTunnel(ground, c, want)
 	if err != nil {

@@ -135,7 +135,8 @@ type terrain struct {
 	public []netip.Addr   // those of the WAN's card
 }
 
-func (h *host) terrain(c Config) terrain {
+func (s *Server) terrain(c Config) terrain {
+	h := s.host
 	g := terrain{lan: h.onLink(c.LAN)}
 	for _, a := range h.addresses() {
 		if !slices.ContainsFunc(c.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
@@ -145,6 +146,11 @@ func (h *host) terrain(c Config) terrain {
 	g.public = g.host
 	if c.WAN != "" {
 		g.public = h.on(c.WAN)
+	}
+	if err := h.fault(); err != nil {
+		s.trouble.set(hostUnknown(err))
+	} else {
+		s.trouble.clear(codeHost)
 	}
 	return g
 }

@@ -20,6 +20,8 @@ func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	moved := make(chan struct{}, 1)
 	wg.Go(func() { watchAddresses(ctx, s.log, moved) })
+	led := make(chan struct{}, 1)
+	wg.Go(func() { watchWays(ctx, s.log, led) })
 	touched := make(chan struct{}, 1)
 	wg.Go(func() {
 		if err := s.firewall.Watch(ctx, func() { poke(touched) }); err != nil {
@@ -36,6 +38,10 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-moved:
 			s.again(ctx, "addresses changed")
 			s.host.tell()
+		case <-led:
+			if s.otherWay() {
+				s.again(ctx, "the way out has another MTU")
+			}
 		case <-touched:
 			s.again(ctx, "firewall changed by another program")
 		case t := <-tick.C:

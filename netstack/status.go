@@ -116,6 +116,8 @@ const (
 	codeDrift       = "network/not-in-force"
 	codeExits       = "network/exits-down"
 	codeUndo        = "network/undo-failed"
+	codeHost        = "network/host-unknown"
+	codeLegacy      = "firewall/legacy-rules"
 )
 
 func noKey() service.Problem {
@@ -203,6 +205,25 @@ func drifted(err error) service.Problem {
 		Code: codeDrift, Severity: service.Failure,
 		Title: "The network is not as the document says", Text: err.Error(),
 		Fix: "It is tried again by itself; the text says what stands in the way.",
+	}
+}
+
+func hostUnknown(err error) service.Problem {
+	return service.Problem{
+		Code: codeHost, Severity: service.Failure,
+		Title: "The cell does not know this host's addresses",
+		Text:  err.Error() + ". Rights go by what was known before.",
+		Fix:   "It is tried again by itself; if it does not go away, see whether `ip addr` works for the user that pic runs as.",
+	}
+}
+
+func legacyRules(unread []string) service.Problem {
+	return service.Problem{
+		Code: codeLegacy, Severity: service.Warning,
+		Title: "The old iptables has rules that the cell cannot follow",
+		Text:  "They may stop the VPN's traffic: " + strings.Join(unread, "; ") + ".",
+		Fix: "See `iptables-legacy -S` and `ip6tables-legacy -S`; let the cell's interface pass there, or move the rules to nftables " +
+			"(`iptables-legacy-save | iptables-nft-restore`, then `iptables-legacy -F`).",
 	}
 }
 

@@ -19,7 +19,8 @@ type tunnel struct {
 	backend wgdev.Backend // that was asked for
 	name    string        // of the interface; "userspace" without one
 	addrs   []netip.Prefix
-	mtu     int
+	said    int // the MTU that was asked for
+	mtu     int // that it has; written under the server's lock
 	dev     *wgdev.Device
 	stack   *userspace.Net // in UserSpace mode
 }
@@ -27,10 +28,10 @@ type tunnel struct {
 // openTunnel makes the device, gives it its keys and peers, and only then lets
 // it receive. On error nothing stays.
 func (s *Server) openTunnel(ground Mode, c Config, want wgdev.Config) (_ *tunnel, err error) {
-	t := &tunnel{mode: ground, backend: c.Backend, addrs: c.Addresses, mtu: c.MTU}
+	t := &tunnel{mode: ground, backend: c.Backend, addrs: c.Addresses, said: c.MTU, mtu: fitted(c.MTU, s.wan)}
 	o := wgdev.Options{Log: s.log, Interface: c.Interface, Backend: s.backend(ground, c)}
 	if ground == UserSpace {
-		t.stack, err = userspace.New(s.log, c.Addresses, c.MTU)
+		t.stack, err = userspace.New(s.log, c.Addresses, t.mtu)
 		if err != nil {
 			return nil, fmt.Errorf("user-space network: %w", err)
 		}
@@ -44,7 +45,7 @@ func (s *Server) openTunnel(ground Mode, c Config, want wgdev.Config) (_ *tunnel
 	if ground == UserSpace {
 		return t, nil
 	}
-	if err := wgdev.Dress(t.name, c.MTU, c.Addresses); err != nil {
+	if err := wgdev.Dress(t.name, t.mtu, c.Addresses); err != nil {
 		t.dev.Close()
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (t *tunnel) fits(ground Mode, c Config) bool {
 	if ground == TUN {
 		return t.name == c.Interface && t.backend == c.Backend
 	}
-	return t.mtu == c.MTU && slices.Equal(t.addrs, c.Addresses)
+	return t.said == c.MTU && slices.Equal(t.addrs, c.Addresses)
 }
 
 // precedes reports why a tunnel for c could not take the place of t.
@@ -101,7 +102,7 @@ func (t *tunnel) precedes(ground Mode, c Config) error {
 }
 
 // set brings the running tunnel to c, and undoes what `wg` has done to it.
-func (t *tunnel) set(c Config, want wgdev.Config) error {
+func (t *tunnel) set(c Config, want wgdev.Config, mtu int) error {
 	have, err := t.dev.State()
 	if err != nil {
 		return err
@@ -113,7 +114,8 @@ func (t *tunnel) set(c Config, want wgdev.Config) error {
 		t.dev.Nudge(have.Peers)
 	}
 	if t.mode == TUN {
-		return wgdev.Dress(t.name, c.MTU, c.Addresses)
+		t.said, t.mtu = c.MTU, mtu
+		return wgdev.Dress(t.name, mtu, c.Addresses)
 	}
 	return nil
 }

@@ -18,6 +18,13 @@ func watchAddresses(ctx context.Context, log *slog.Logger, changed chan<- struct
 		unix.RTM_NEWADDR, unix.RTM_DELADDR)
 }
 
+// watchWays tells changed after changes of the host's interfaces and routes.
+func watchWays(ctx context.Context, log *slog.Logger, changed chan<- struct{}) {
+	watch(ctx, log.With("of", "ways out"), changed, unix.NETLINK_ROUTE,
+		[]uint32{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE},
+		unix.RTM_NEWLINK, unix.RTM_NEWROUTE, unix.RTM_DELROUTE)
+}
+
 // watch listens to multicast groups of the kernel. changed has room for one
 // message, which stands for any number of changes.
 func watch(ctx context.Context, log *slog.Logger, changed chan<- struct{}, family int, groups []uint32, kinds ...netlink.HeaderType) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"pic/core/config"
@@ -112,6 +113,54 @@ func TestNoAddressOfTheLANLeavesTheWAN(t *testing.T) {
 	})
 	for _, p := range seen.packets() {
 		t.Errorf("left by the WAN: %s", p)
+	}
+}
+
+// Rights go by addresses, so an address of the tunnel is heard by no other card.
+func TestAddressesOfTheTunnelComeByTheTunnel(t *testing.T) {
+	d := newDistrict(t, func(d *district) {
+		d.doc.Network.Forwards = []config.PortForward{{Name: "open", Protocol: "udp", Port: 9200, To: netip.MustParseAddr("192.168.1.10")}}
+		d.doc.Peers[1].Site = prefixes("192.168.50.0/24")
+	})
+	var heard sync.Map
+	var pc net.PacketConn
+	if err := d.self.Do(func() (err error) {
+		pc, err = net.ListenPacket("udp", ":9200")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	go func() {
+		b := make([]byte, 100)
+		for {
+			_, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			heard.Store(from.(*net.UDPAddr).AddrPort().Addr().Unmap().String(), true)
+		}
+	}()
+	datagram := []byte{0, 80, 35, 240, 0, 8, 0, 0} // to port 9200, without a sum
+	for _, a := range []string{"10.77.0.3/32", "192.168.50.20/32", "192.168.1.99/32"} {
+		from, _, _ := strings.Cut(a, "/")
+		for card, h := range map[string]*nettest.Host{"LAN": d.desk, "WAN": d.network} {
+			h.Run(t, "ip", "addr", "add", a, "dev", "lo")
+			to := map[string]string{"LAN": "192.168.1.10", "WAN": "198.51.100.1"}[card]
+			raw(t, h, "udp", from, to, datagram)
+		}
+	}
+	raw(t, d.client, "udp", "10.77.0.2", "10.77.0.1", datagram)
+	for _, from := range []string{"192.168.1.99", "10.77.0.2"} {
+		nettest.WaitFor(t, patient, func() bool { _, ok := heard.Load(from); return ok })
+	}
+	for _, from := range []string{"10.77.0.3", "192.168.50.20"} {
+		if _, ok := heard.Load(from); ok {
+			t.Errorf("a stranger is taken for %s", from)
+		}
+	}
+	if d.hits(t, "not by the tunnel") < 4 {
+		t.Errorf("counted %d", d.hits(t, "not by the tunnel"))
 	}
 }
 

@@ -74,6 +74,11 @@ func (c *Client) AddExit(ctx context.Context, n wire.NewExit, e Edit) (wire.Outc
 	return call[wire.Outcome](ctx, c, http.MethodPost, "/api/exits", n, e)
 }
 
+// EditExit switches one on or off, or says whom to ask about names.
+func (c *Client) EditExit(ctx context.Context, name string, n wire.ExitEdit, e Edit) (wire.Outcome, error) {
+	return call[wire.Outcome](ctx, c, http.MethodPut, at("/api/exits/", name), n, e)
+}
+
 // RemoveExit removes one that nobody uses.
 func (c *Client) RemoveExit(ctx context.Context, name string, e Edit) (wire.Outcome, error) {
 	return call[wire.Outcome](ctx, c, http.MethodDelete, at("/api/exits/", name), nil, e)

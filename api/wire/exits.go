@@ -23,7 +23,15 @@ type Exit struct {
 	Received  uint64         `json:"received" doc:"Bytes since the start; of a linked cell, all traffic with it"`
 	Sent      uint64         `json:"sent"`
 	Peers     []string       `json:"peers" doc:"Devices whose internet goes this way"`
+	Fallback  []string       `json:"fallback" doc:"Those of them that go by the cell's own line while it is down; the others have no internet then"`
+	Groups    []string       `json:"groups" doc:"Groups whose devices it is meant for"`
 	Disabled  bool           `json:"disabled"`
+}
+
+// An ExitEdit changes what it has of an exit.
+type ExitEdit struct {
+	Disabled *bool         `json:"disabled,omitempty" doc:"Devices that use it are as if it were down"`
+	DNS      *[]netip.Addr `json:"dns,omitempty" doc:"Name servers to ask by it"`
 }
 
 // A NewExit is an exit to add: either of conf and link is given.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,27 @@ var exitCommand = command{name: "exit", words: []command{
 			}, "[FILE]")
 		},
 	},
+	exitSwitch("on", "Use an exit again", false), exitSwitch("off", "Shut an exit: devices that use it are as if it were down", true),
+	{
+		name: "dns", args: "NAME ADDRESS,...", short: "Say which name servers are asked by an exit; none: no such list",
+		run: func(p *program, fs *flag.FlagSet) action {
+			var e editing
+			e.dry(fs)
+			return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
+				list := []netip.Addr{}
+				if args[1] != "none" {
+					for _, s := range strings.Split(args[1], ",") {
+						a, err := netip.ParseAddr(strings.TrimSpace(s))
+						if err != nil {
+							return fmt.Errorf("%q is not the address of a name server", s)
+						}
+						list = append(list, a)
+					}
+				}
+				return p.exitEdited(ctx, cell, args[0], wire.ExitEdit{DNS: &list}, e)
+			}, "NAME", "ADDRESS,...")
+		},
+	},
 	{
 		name: "rm", args: "NAME", short: "Remove an exit that no device uses",
 		run: func(p *program, fs *flag.FlagSet) action {
@@ -121,3 +143,21 @@ var exitCommand = command{name: "exit", words: []command{
 		},
 	},
 }}
+
+func exitSwitch(name, short string, disabled bool) command {
+	return command{name: name, args: "NAME", short: short, run: func(p *program, fs *flag.FlagSet) action {
+		var e editing
+		e.dry(fs)
+		return p.remote(func(ctx context.Context, cell *client.Client, args []string) error {
+			return p.exitEdited(ctx, cell, args[0], wire.ExitEdit{Disabled: &disabled}, e)
+		}, "NAME")
+	}}
+}
+
+func (p *program) exitEdited(ctx context.Context, cell *client.Client, name string, n wire.ExitEdit, e editing) error {
+	out, err := cell.EditExit(ctx, name, n, e.Edit)
+	if err != nil {
+		return err
+	}
+	return p.changed(out)
+}

@@ -314,7 +314,8 @@ func (p *program) link(l wire.EnrolLink) {
 	if l.Plain != "" {
 		fmt.Fprintln(p.err, "pic: where the device does not know that name:", l.Plain)
 	}
-	fmt.Fprintln(p.err, "pic: good once, at home, until", l.Expires.Local().Format("2006-01-02 15:04"))
+	fmt.Fprintln(p.err, "pic: good once until", l.Expires.Local().Format("2006-01-02 15:04")+", at home and not from the internet;",
+		"a device that is away gets its file by pic peer config")
 }
 
 var peerHistory = command{

@@ -190,6 +190,7 @@ func (d *Document) validatePortForwards(p *problems) {
 		if f.Disabled {
 			continue
 		}
+		d.validateTaken(p, path, f)
 		for _, o := range all {
 			if (o.protocol == f.Protocol || o.protocol == "both" || f.Protocol == "both") && f.Port <= o.last && o.first <= f.Last {
 				p.add(path+".port", "is forwarded by %s already", o.name)
@@ -197,6 +198,46 @@ func (d *Document) validatePortForwards(p *problems) {
 		}
 		all = append(all, span{f.Name, f.Protocol, f.Port, f.Last})
 	}
+}
+
+// validateTaken refuses a forward that takes a port of the cell's from it without
+// which nobody could undo the forward: that of WireGuard, and those of the UI. One
+// to a device's own address of IPv6 takes none.
+func (d *Document) validateTaken(p *problems, path string, f PortForward) {
+	direct := f.To.Is6() && !f.To.IsPrivate()
+	holds := func(first, port uint16, protocol string) bool {
+		return port != 0 && (f.Protocol == protocol || f.Protocol == "both") && first <= port && int(port) <= int(first)+int(f.Last-f.Port)
+	}
+	if w := d.WireGuard; On(w.Enabled) && !direct && holds(f.Port, w.Port, "udp") {
+		p.add(path+".port", "UDP port %d is WireGuard's own (wireguard.port), without which no device would find the cell; choose another port", w.Port)
+	}
+	own := d.own(f.To)
+	for _, g := range []struct {
+		field string
+		port  uint16
+		needs bool // somebody who has to undo the forward
+	}{
+		{"web.uiPort", d.Web.UIPort, true},
+		{"web.apiPort", d.Web.APIPort, true},
+		{"web.mailPort", d.Web.MailPort, false},
+		{"web.filesPort", d.Web.FilesPort, false},
+	} {
+		switch {
+		case own && holds(f.ToPort, g.port, "tcp"):
+			p.add(path+".toPort", "TCP port %d of the cell is that of its own pages (%s), which are for the LAN and the VPN, not for the internet", g.port, g.field)
+		case g.needs && !direct && holds(f.Port, g.port, "tcp"):
+			p.add(path+".port", "TCP port %d is that of the cell's own pages (%s), by which the forward could be undone; choose another port", g.port, g.field)
+		}
+	}
+}
+
+// own reports whether a is an address of the cell that the document knows.
+func (d *Document) own(a netip.Addr) bool {
+	four, six := d.WireGuard.VPN()
+	n := &d.Network
+	return slices.Contains([]netip.Addr{
+		four, six, n.LAN.Address.Addr(), n.LAN.Address6.Addr(), n.WAN.Address.Addr(), n.WAN.Address6.Addr(),
+	}, a) && a.IsValid()
 }
 
 // validateRights checks the names in the rights of peers and groups.

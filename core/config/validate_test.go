@@ -18,59 +18,64 @@ func TestEachMistakeIsNamedAtItsPlace(t *testing.T) {
 		path string
 		says string
 	}{
-		"no name":           {func(d *Document) { d.Cell.Name = "" }, "cell.name", "lower case"},
-		"no admin":          {func(d *Document) { d.Users[0].Role = Member }, "users", "at least one admin"},
-		"nobody":            {func(d *Document) { d.Users, d.Peers = nil, nil }, "users", "at least one admin"},
-		"user twice":        {func(d *Document) { d.Users = append(d.Users, d.Users[0]) }, "users.alice.name", "taken already"},
-		"port clash":        {func(d *Document) { d.Proxy.HTTPSPort = 8081 }, "web.uiPort", "taken by proxy.httpsPort"},
-		"clash by ports":    {func(d *Document) { d.DAV.WebDAVPort = 5232 }, "dav.webdavPort", "taken by dav.caldavPort"},
-		"public VPN":        {func(d *Document) { d.WireGuard.Subnet = pfx("198.51.100.0/24") }, "wireguard.subnet", "RFC 1918"},
-		"VPN in LAN":        {func(d *Document) { d.Network.LAN.Address = pfx("10.0.0.1/8"); d.WireGuard.Subnet = pfx("10.1.0.0/24") }, "wireguard.subnet", "overlaps the LAN"},
-		"listen nowhere":    {func(d *Document) { d.DNS.Listen = []netip.Addr{} }, "dns.listen", "at least one address"},
-		"listen twice":      {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::"), addr("127.0.0.1")} }, "dns.listen", "every address"},
-		"upstream name":     {func(d *Document) { d.DNS.Upstreams = []string{"dns.quad9.net"} }, "dns.upstreams", "9.9.9.9:53"},
-		"own zone again":    {func(d *Document) { d.DNS.Zones = []Zone{{Name: "oak.home.arpa"}} }, `dns.zones."oak.home.arpa".name`, "already"},
-		"record type":       {func(d *Document) { d.DNS.Records = []Record{{"@", "SPF", 0, "x"}} }, "dns.records.0.type", "one of"},
-		"record lines":      {func(d *Document) { d.DNS.Records = []Record{{"@", "TXT", 0, "x\ny"}} }, "dns.records.0", "one line"},
-		"DHCP, no LAN":      {func(d *Document) { d.Cell.Mode = Appliance; d.DHCP.Enabled = &on }, "network.lan.address", "192.168.1.1/24"},
-		"pool elsewhere":    {func(d *Document) { lan(d); d.DHCP.First = addr("192.0.2.9") }, "dhcp.first", "not in the LAN"},
-		"MAC":               {func(d *Document) { d.DHCP.Reservations = []Reservation{{"tv", "x", addr("10.0.0.2")}} }, "dhcp.reservations.tv.mac", "02:00"},
-		"short lease":       {func(d *Document) { d.DHCP.Lease = Duration(time.Second) }, "dhcp.lease", "2m"},
-		"peer outside":      {func(d *Document) { peer(d, "192.0.2.1", keyA) }, "peers.tv.address", "address in the VPN"},
-		"peer is cell":      {func(d *Document) { peer(d, "10.9.9.1", keyA) }, "peers.tv.address", "taken already"},
-		"peer broadcast":    {func(d *Document) { peer(d, "10.9.9.255", keyA) }, "peers.tv.address", "no device"},
-		"peer key":          {func(d *Document) { peer(d, "10.9.9.2", "x") }, "peers.tv.publicKey", "44 characters"},
-		"peer owner":        {func(d *Document) { peer(d, "10.9.9.2", keyA); d.Peers[0].Owner = "bob" }, "peers.tv.owner", `no user "bob"`},
-		"alias to nobody":   {func(d *Document) { d.Mail.Aliases = []Alias{{"info", []string{"bob"}}} }, "mail.aliases.info.to", "no user"},
-		"alias is user":     {func(d *Document) { d.Mail.Aliases = []Alias{{"alice", []string{"alice"}}} }, "mail.aliases.alice.name", "is a user"},
-		"own page":          {func(d *Document) { route(d, "files", "http://192.0.2.1") }, "proxy.routes.files.name", "own page"},
-		"upstream scheme":   {func(d *Document) { route(d, "cam", "ftp://192.0.2.1") }, "proxy.routes.cam.upstream", "http://"},
-		"password in URL":   {func(d *Document) { route(d, "cam", "http://u:p@192.0.2.1") }, "proxy.routes.cam.upstream", "http://"},
-		"leaf life":         {func(d *Document) { d.CA.Life = Duration(time.Minute) }, "ca.life", "398 days"},
-		"foreign name":      {func(d *Document) { d.CA.Names = []string{"www.example.org"} }, "ca.names", "below oak.home.arpa"},
-		"link overlaps":     {func(d *Document) { link(d, "elm", "elm.home.arpa", "10.9.9.128/25") }, "links.elm.subnets", "overlaps 10.9.9.0/24 of this cell"},
-		"link's domain":     {func(d *Document) { link(d, "elm", "x.oak.home.arpa", "10.70.0.0/24") }, "links.elm.domain", "clashes"},
-		"clash in VPN":      {func(d *Document) { d.Web.UIPort = 443 }, "web.uiPort", "taken by proxy.httpsPort"},
-		"4 in 6":            {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::ffff:127.0.0.1")} }, "dns.listen", "write an IPv4 address as such"},
-		"zone of lines":     {func(d *Document) { d.NTP.Listen = []netip.Addr{addr("fe80::1%a\nb")} }, "ntp.listen", "name of an interface"},
-		"endpoint lines":    {func(d *Document) { d.WireGuard.Endpoint = "fe80::1%a\nPostUp = x" }, "wireguard.endpoint", "host or host:port"},
-		"endpoint port":     {func(d *Document) { d.WireGuard.Endpoint = "[fe80::1%a\nPostUp = x]:1" }, "wireguard.endpoint", "host or host:port"},
-		"upstream zone":     {func(d *Document) { d.DNS.Upstreams = []string{"[fe80::1%a\nb]:53"} }, "dns.upstreams", "9.9.9.9:53"},
-		"upstream 0.0.0.0":  {func(d *Document) { d.DNS.Upstreams = []string{"0.0.0.0"} }, "dns.upstreams", "9.9.9.9"},
-		"upstream 4 in 6":   {func(d *Document) { d.DNS.Upstreams = []string{"::ffff:9.9.9.9"} }, "dns.upstreams", "9.9.9.9"},
-		"upstream port 0":   {func(d *Document) { d.DNS.Upstreams = []string{"9.9.9.9:0"} }, "dns.upstreams", "9.9.9.9:53"},
-		"resolver":          {func(d *Document) { d.DNS.Resolver = "both" }, "dns.resolver", "forward or recurse"},
-		"root name":         {func(d *Document) { d.DNS.Roots = []string{"a.root-servers.net"} }, "dns.roots", "198.41.0.4"},
-		"allow 4 in 6":      {func(d *Document) { d.Network.Allow = []netip.Prefix{pfx("::ffff:10.0.0.0/104")} }, "network.allow", "not a network"},
-		"LAN multicast":     {func(d *Document) { lan(d); d.Network.LAN.Address = pfx("224.0.0.1/24") }, "network.lan.address", "a host can have"},
-		"upstream URL":      {func(d *Document) { d.DNS.Upstreams = []string{"https://dns.example"} }, "dns.upstreams", "needs the path"},
-		"upstream protocol": {func(d *Document) { d.DNS.Upstreams = []string{"gopher://9.9.9.9"} }, "dns.upstreams", "none of udp"},
-		"upstream TCP name": {func(d *Document) { d.DNS.Upstreams = []string{"tcp://dns.example"} }, "dns.upstreams", "must have an address"},
-		"upstream user":     {func(d *Document) { d.DNS.Upstreams = []string{"tls://a:b@dns.example"} }, "dns.upstreams", "such as tls://"},
-		"forward nowhere":   {func(d *Document) { d.DNS.Forwards = []Forward{{Name: "fritz.box"}} }, `dns.forwards."fritz.box".upstreams`, "at least one resolver"},
-		"validation":        {func(d *Document) { d.DNS.Validate = "yes" }, "dns.validate", "auto, on or off"},
-		"DNS64 of 95 bits":  {func(d *Document) { d.DNS.DNS64 = netip.MustParsePrefix("64:ff9b::/95") }, "dns.dns64", "96 bits"},
-		"rate":              {func(d *Document) { d.DNS.Rate = new(-1) }, "dns.rate", "0 means no limit"},
+		"no name":                   {func(d *Document) { d.Cell.Name = "" }, "cell.name", "lower case"},
+		"no admin":                  {func(d *Document) { d.Users[0].Role = Member }, "users", "at least one admin"},
+		"nobody":                    {func(d *Document) { d.Users, d.Peers = nil, nil }, "users", "at least one admin"},
+		"user twice":                {func(d *Document) { d.Users = append(d.Users, d.Users[0]) }, "users.alice.name", "taken already"},
+		"port clash":                {func(d *Document) { d.Proxy.HTTPSPort = 8081 }, "web.uiPort", "taken by proxy.httpsPort"},
+		"clash by ports":            {func(d *Document) { d.DAV.WebDAVPort = 5232 }, "dav.webdavPort", "taken by dav.caldavPort"},
+		"public VPN":                {func(d *Document) { d.WireGuard.Subnet = pfx("198.51.100.0/24") }, "wireguard.subnet", "RFC 1918"},
+		"VPN in LAN":                {func(d *Document) { d.Network.LAN.Address = pfx("10.0.0.1/8"); d.WireGuard.Subnet = pfx("10.1.0.0/24") }, "wireguard.subnet", "overlaps the LAN"},
+		"listen nowhere":            {func(d *Document) { d.DNS.Listen = []netip.Addr{} }, "dns.listen", "at least one address"},
+		"listen twice":              {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::"), addr("127.0.0.1")} }, "dns.listen", "every address"},
+		"upstream name":             {func(d *Document) { d.DNS.Upstreams = []string{"dns.quad9.net"} }, "dns.upstreams", "9.9.9.9:53"},
+		"own zone again":            {func(d *Document) { d.DNS.Zones = []Zone{{Name: "oak.home.arpa"}} }, `dns.zones."oak.home.arpa".name`, "already"},
+		"record type":               {func(d *Document) { d.DNS.Records = []Record{{"@", "SPF", 0, "x"}} }, "dns.records.0.type", "one of"},
+		"record lines":              {func(d *Document) { d.DNS.Records = []Record{{"@", "TXT", 0, "x\ny"}} }, "dns.records.0", "one line"},
+		"DHCP, no LAN":              {func(d *Document) { d.Cell.Mode = Appliance; d.DHCP.Enabled = &on }, "network.lan.address", "192.168.1.1/24"},
+		"pool elsewhere":            {func(d *Document) { lan(d); d.DHCP.First = addr("192.0.2.9") }, "dhcp.first", "not in the LAN"},
+		"MAC":                       {func(d *Document) { d.DHCP.Reservations = []Reservation{{"tv", "x", addr("10.0.0.2")}} }, "dhcp.reservations.tv.mac", "02:00"},
+		"short lease":               {func(d *Document) { d.DHCP.Lease = Duration(time.Second) }, "dhcp.lease", "2m"},
+		"peer outside":              {func(d *Document) { peer(d, "192.0.2.1", keyA) }, "peers.tv.address", "address in the VPN"},
+		"peer is cell":              {func(d *Document) { peer(d, "10.9.9.1", keyA) }, "peers.tv.address", "taken already"},
+		"peer broadcast":            {func(d *Document) { peer(d, "10.9.9.255", keyA) }, "peers.tv.address", "no device"},
+		"peer key":                  {func(d *Document) { peer(d, "10.9.9.2", "x") }, "peers.tv.publicKey", "44 characters"},
+		"peer owner":                {func(d *Document) { peer(d, "10.9.9.2", keyA); d.Peers[0].Owner = "bob" }, "peers.tv.owner", `no user "bob"`},
+		"alias to nobody":           {func(d *Document) { d.Mail.Aliases = []Alias{{"info", []string{"bob"}}} }, "mail.aliases.info.to", "no user"},
+		"alias is user":             {func(d *Document) { d.Mail.Aliases = []Alias{{"alice", []string{"alice"}}} }, "mail.aliases.alice.name", "is a user"},
+		"own page":                  {func(d *Document) { route(d, "files", "http://192.0.2.1") }, "proxy.routes.files.name", "own page"},
+		"upstream scheme":           {func(d *Document) { route(d, "cam", "ftp://192.0.2.1") }, "proxy.routes.cam.upstream", "http://"},
+		"password in URL":           {func(d *Document) { route(d, "cam", "http://u:p@192.0.2.1") }, "proxy.routes.cam.upstream", "http://"},
+		"leaf life":                 {func(d *Document) { d.CA.Life = Duration(time.Minute) }, "ca.life", "398 days"},
+		"foreign name":              {func(d *Document) { d.CA.Names = []string{"www.example.org"} }, "ca.names", "below oak.home.arpa"},
+		"link overlaps":             {func(d *Document) { link(d, "elm", "elm.home.arpa", "10.9.9.128/25") }, "links.elm.subnets", "overlaps 10.9.9.0/24 of this cell"},
+		"link's domain":             {func(d *Document) { link(d, "elm", "x.oak.home.arpa", "10.70.0.0/24") }, "links.elm.domain", "clashes"},
+		"clash in VPN":              {func(d *Document) { d.Web.UIPort = 443 }, "web.uiPort", "taken by proxy.httpsPort"},
+		"4 in 6":                    {func(d *Document) { d.DNS.Listen = []netip.Addr{addr("::ffff:127.0.0.1")} }, "dns.listen", "write an IPv4 address as such"},
+		"zone of lines":             {func(d *Document) { d.NTP.Listen = []netip.Addr{addr("fe80::1%a\nb")} }, "ntp.listen", "name of an interface"},
+		"endpoint lines":            {func(d *Document) { d.WireGuard.Endpoint = "fe80::1%a\nPostUp = x" }, "wireguard.endpoint", "host or host:port"},
+		"endpoint port":             {func(d *Document) { d.WireGuard.Endpoint = "[fe80::1%a\nPostUp = x]:1" }, "wireguard.endpoint", "host or host:port"},
+		"upstream zone":             {func(d *Document) { d.DNS.Upstreams = []string{"[fe80::1%a\nb]:53"} }, "dns.upstreams", "9.9.9.9:53"},
+		"upstream 0.0.0.0":          {func(d *Document) { d.DNS.Upstreams = []string{"0.0.0.0"} }, "dns.upstreams", "9.9.9.9"},
+		"upstream 4 in 6":           {func(d *Document) { d.DNS.Upstreams = []string{"::ffff:9.9.9.9"} }, "dns.upstreams", "9.9.9.9"},
+		"upstream port 0":           {func(d *Document) { d.DNS.Upstreams = []string{"9.9.9.9:0"} }, "dns.upstreams", "9.9.9.9:53"},
+		"resolver":                  {func(d *Document) { d.DNS.Resolver = "both" }, "dns.resolver", "forward or recurse"},
+		"root name":                 {func(d *Document) { d.DNS.Roots = []string{"a.root-servers.net"} }, "dns.roots", "198.41.0.4"},
+		"allow 4 in 6":              {func(d *Document) { d.Network.Allow = []netip.Prefix{pfx("::ffff:10.0.0.0/104")} }, "network.allow", "not a network"},
+		"LAN multicast":             {func(d *Document) { lan(d); d.Network.LAN.Address = pfx("224.0.0.1/24") }, "network.lan.address", "a host can have"},
+		"upstream URL":              {func(d *Document) { d.DNS.Upstreams = []string{"https://dns.example"} }, "dns.upstreams", "needs the path"},
+		"upstream protocol":         {func(d *Document) { d.DNS.Upstreams = []string{"gopher://9.9.9.9"} }, "dns.upstreams", "none of udp"},
+		"upstream TCP name":         {func(d *Document) { d.DNS.Upstreams = []string{"tcp://dns.example"} }, "dns.upstreams", "must have an address"},
+		"upstream user":             {func(d *Document) { d.DNS.Upstreams = []string{"tls://a:b@dns.example"} }, "dns.upstreams", "such as tls://"},
+		"forward of the VPN's port": {func(d *Document) { forward(d, "udp", 51820, 51820, "10.9.9.2", 0) }, "network.forwards.game.port", "WireGuard's own"},
+		"forward over it":           {func(d *Document) { forward(d, "both", 51000, 52000, "10.9.9.2", 0) }, "network.forwards.game.port", "WireGuard's own"},
+		"forward of the UI's port":  {func(d *Document) { forward(d, "tcp", 8081, 8081, "192.168.7.9", 80) }, "network.forwards.game.port", "web.uiPort"},
+		"forward to the UI":         {func(d *Document) { forward(d, "tcp", 443, 443, "192.168.7.1", 8081) }, "network.forwards.game.toPort", "not for the internet"},
+		"forward to the webmail":    {func(d *Document) { forward(d, "tcp", 4000, 4100, "10.9.9.1", 8800) }, "network.forwards.game.toPort", "web.mailPort"},
+		"forward nowhere":           {func(d *Document) { d.DNS.Forwards = []Forward{{Name: "fritz.box"}} }, `dns.forwards."fritz.box".upstreams`, "at least one resolver"},
+		"validation":                {func(d *Document) { d.DNS.Validate = "yes" }, "dns.validate", "auto, on or off"},
+		"DNS64 of 95 bits":          {func(d *Document) { d.DNS.DNS64 = netip.MustParsePrefix("64:ff9b::/95") }, "dns.dns64", "96 bits"},
+		"rate":                      {func(d *Document) { d.DNS.Rate = new(-1) }, "dns.rate", "0 means no limit"},
 		"key of nobody": {func(d *Document) {
 			d.DNS.Own.Secondaries = []NameServer{{Address: "192.0.2.53", Key: "k"}}
 		}, "dns.own.secondaries.0.key", "no key"},
@@ -195,4 +200,36 @@ func TestWholeHouseholdIsValid(t *testing.T) {
 	if !slices.Contains(r.Hostnames(), "cam.oak.home.arpa") {
 		t.Error("the route has no host name")
 	}
+}
+
+// Forwards of other protocols, of other devices' ports and to an own address of
+// IPv6 take nothing from the cell.
+func TestForwardsThatTakeNothingPass(t *testing.T) {
+	for name, edit := range map[string]func(*Document){
+		"TCP at the VPN's port": func(d *Document) { forward(d, "tcp", 51820, 51820, "10.9.9.2", 0) },
+		"UDP at the UI's port":  func(d *Document) { forward(d, "udp", 8081, 8081, "10.9.9.2", 0) },
+		"a device's own page":   func(d *Document) { forward(d, "tcp", 4443, 4443, "192.168.7.9", 8081) },
+		"let in by IPv6":        func(d *Document) { forward(d, "both", 8081, 8081, "2001:db8::9", 51820) },
+		"mail to the cell":      func(d *Document) { forward(d, "tcp", 25, 25, "192.168.7.1", 25) },
+		"disabled": func(d *Document) {
+			forward(d, "udp", 51820, 51820, "10.9.9.2", 0)
+			d.Network.Forwards[0].Disabled = true
+		},
+		"no VPN": func(d *Document) {
+			forward(d, "udp", 51820, 51820, "192.168.7.9", 0)
+			d.WireGuard.Enabled = new(bool)
+		},
+	} {
+		d := oak()
+		d.WireGuard.Subnet = netip.MustParsePrefix("10.9.9.0/24")
+		edit(d)
+		if err := Resolve(d, Env{}).Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func forward(d *Document, protocol string, port, last uint16, to string, toPort uint16) {
+	lan(d)
+	d.Network.Forwards = []PortForward{{Name: "game", Protocol: protocol, Port: port, Last: last, To: netip.MustParseAddr(to), ToPort: toPort}}
 }

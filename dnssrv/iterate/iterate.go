@@ -33,6 +33,7 @@ package iterate
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,8 @@ type Options struct {
 	// Refuse tells the addresses that are never asked, whoever names them; nil:
 	// none.
 	Refuse func(netip.Addr) bool
+	// Dial connects to name servers; nil: as the system does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Ask takes the place of the network.
 	Ask func(ctx context.Context, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error)
 }

@@ -55,7 +55,7 @@ func (r *Resolver) server(a netip.AddrPort) *server {
 	}
 	s := &server{addr: a}
 	if r.opt.Ask == nil {
-		s.via = upstream.New(upstream.Address{Proto: upstream.UDP, IP: a}, upstream.Options{Idle: idle, Room: r.room})
+		s.via = upstream.New(upstream.Address{Proto: upstream.UDP, IP: a}, upstream.Options{Idle: idle, Room: r.room, Dial: r.opt.Dial})
 	}
 	r.servers.put(key, s)
 	return s

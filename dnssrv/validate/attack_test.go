@@ -182,10 +182,15 @@ func TestNoZoneKeepsTheProcessorBusy(t *testing.T) {
 			tt.do(l)
 			m := l.Ask(tt.name, dns.TypeA)
 			var r Result
+			relieved := uint64(0)
+			l.relieve = func() { relieved++ }
 			took := cpu(t, func() { r = l.Validate(t.Context(), m.Question[0], m) })
 			st := l.Stats()
 			if r.State != tt.state || st.Checks > tt.checks || st.Fetches > maxFetches {
 				t.Errorf("%s (%s) after %d signatures and %d fetches", told(r), r.Text, st.Checks, st.Fetches)
+			}
+			if relieved < st.Checks+st.Hashes {
+				t.Errorf("what is more urgent was seen to %d times, with %d signatures and %d hashes", relieved, st.Checks, st.Hashes)
 			}
 			// On a quiet machine it is 2 to 12 ms, the zones' own signing included.
 			if took > 500*time.Millisecond {

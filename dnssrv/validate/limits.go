@@ -75,6 +75,7 @@ func (j *job) check(k *key, data, sig []byte) (bool, *fault) {
 	if j.checks%maxYield == 0 {
 		runtime.Gosched()
 	}
+	j.v.relieve()
 	if f := j.enter(); f != nil {
 		return false, f
 	}
@@ -149,5 +150,6 @@ func (j *job) get(n name, typ uint16, code uint16) (*dns.Msg, *fault) {
 	case p.msg == nil || p.msg.Rcode != dns.RcodeSuccess && p.msg.Rcode != dns.RcodeNameError:
 		return nil, &fault{code, what + ": the upstream resolver fails", true}
 	}
+	j.v.relieve()
 	return p.msg, nil
 }

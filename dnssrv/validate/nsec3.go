@@ -73,6 +73,7 @@ func (j *job) hash(e *evidence, n name) (string, *fault) {
 	if j.hashes%maxYield == 0 {
 		runtime.Gosched()
 	}
+	j.v.relieve()
 	if f := j.enter(); f != nil {
 		return "", f
 	}

@@ -97,6 +97,9 @@ type Options struct {
 	// Credible is the earliest time that a clock may show. While it shows an
 	// earlier one, the dates of signatures do not count.
 	Credible time.Time
+	// Relieve sees to what is more urgent than to judge, and is called every 100 µs
+	// or so by whoever does; nil: nothing is.
+	Relieve func()
 }
 
 // A Validator judges answers. Use [New]. Its methods may be called from any
@@ -109,6 +112,7 @@ type Validator struct {
 	credible time.Time
 	cuts     *cuts
 	desk     *desk // where signatures are checked and hashes made
+	relieve  func()
 
 	checks, fetches, hashes atomic.Uint64
 	states                  [4]atomic.Uint64
@@ -119,10 +123,13 @@ type Validator struct {
 func New(anchors []*dns.DS, fetch Fetch, o Options) *Validator {
 	v := &Validator{
 		fetch: fetch, now: o.Now, anchors: map[name][]*dns.DS{}, unsigned: map[name]bool{}, credible: o.Credible,
-		cuts: newCuts(), desk: newDesk(max(1, runtime.GOMAXPROCS(0)/2)),
+		cuts: newCuts(), desk: newDesk(max(1, runtime.GOMAXPROCS(0)/2)), relieve: o.Relieve,
 	}
 	if v.now == nil {
 		v.now = time.Now
+	}
+	if v.relieve == nil {
+		v.relieve = func() {}
 	}
 	for _, ds := range anchors {
 		if n := toName(ds.Hdr.Name); n != "" {

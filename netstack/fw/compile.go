@@ -26,7 +26,10 @@ func Compile(m Model) Table {
 		}
 	}
 	c.groups = reached(m.Rules.Peers)
-	c.roll()
+	c.rolls = map[family]roll{}
+	for _, v := range families {
+		c.rolls[v] = c.roll(v)
+	}
 	c.people()
 	c.places()
 	c.ports()
@@ -49,7 +52,7 @@ type compiler struct {
 	wan    card            // a condition: out by the WAN
 	behind map[family]bool // some peer has a network behind it: sets of peers are of ranges then, and else hashes
 	groups []string        // that somebody may reach and that have somebody in them
-	crowd  map[family][]member
+	rolls  map[family]roll
 }
 
 var families = []family{{false}, {true}}
@@ -85,74 +88,6 @@ func (c *compiler) networks(name string, nets ...[]prefix) {
 	})
 }
 
-// of are the addresses and networks of a peer in a family.
-func of(p *policy.Peer, v family, yield func(prefix) bool) {
-	for _, a := range p.Addrs {
-		if v.has(a) && !yield(single(a)) {
-			return
-		}
-	}
-	for _, n := range p.Site {
-		if v.has(n.Addr()) && !yield(n.Masked()) {
-			return
-		}
-	}
-}
-
-// A member is an address of a peer, or a network behind it, as it stands in sets.
-type member struct {
-	peer *policy.Peer
-	elem elem
-}
-
-// roll writes down once, and in order, what many sets have of the peers.
-func (c *compiler) roll() {
-	c.crowd = map[family][]member{}
-	for _, v := range families {
-		var b []byte // of all keys: one string is cheaper than many
-		list := make([]member, 0, len(c.m.Rules.Peers))
-		for i := range c.m.Rules.Peers {
-			p := &c.m.Rules.Peers[i]
-			of(p, v, func(n prefix) bool {
-				b = appendAddr(b, n.Addr())
-				if c.behind[v] {
-					b = appendAddr(b, last(n))
-				}
-				list = append(list, member{peer: p})
-				return true
-			})
-		}
-		keys, w := string(b), v.kind().width()
-		for i := range list {
-			list[i].elem.key, keys = keys[:w], keys[w:]
-			if c.behind[v] {
-				list[i].elem.last, keys = keys[:w], keys[w:]
-			}
-		}
-		inOrder(list, func(a, b member) int { return compare(a.elem, b.elem) })
-		c.crowd[v] = list
-	}
-}
-
-// members makes sets of the peers that something is true of.
-func (c *compiler) members(name string, is func(*policy.Peer) bool) {
-	c.both(name, func(v family, s *set) {
-		s.nets = c.behind[v]
-		n := 0
-		for _, m := range c.crowd[v] {
-			if is(m.peer) {
-				n++
-			}
-		}
-		s.elems = make([]elem, 0, n)
-		for _, m := range c.crowd[v] {
-			if is(m.peer) {
-				s.add(m.elem)
-			}
-		}
-	})
-}
-
 func has(list []string, name string) bool { return slices.Contains(list, name) }
 
 // people makes the sets of who may what.
@@ -173,17 +108,18 @@ func (c *compiler) people() {
 	c.both("services", func(v family, s *set) {
 		s.nets = c.behind[v]
 		tails := map[string][]string{} // many peers have the same list
-		for _, m := range c.crowd[v] {
-			if has(m.peer.Services, "all") {
+		everyone, n := c.rolls[v], (&set{key: s.key[:1], nets: s.nets}).record()
+		for i, p := range everyone.whose {
+			if has(p.Services, "all") {
 				continue
 			}
-			list := strings.Join(m.peer.Services, " ")
+			list := strings.Join(p.Services, " ")
 			t, ok := tails[list]
 			if !ok {
-				t = offered(r.Services, append(slices.Clone(m.peer.Services), "dns"))
+				t = offered(r.Services, append(slices.Clone(p.Services), "dns"))
 				tails[list] = t
 			}
-			s.services(m.elem, t)
+			s.services(s.of(everyone.keys[i*n:i*n+n]), t)
 		}
 	}, proto, port)
 	byName := make(map[string]*policy.Peer, len(r.Peers))
@@ -295,7 +231,15 @@ func cellSet(name string) string { return "cell_" + name + "_" }
 func (c *compiler) screening() {
 	ch := c.chain("screen", screen)
 	ch.add(when(in("lo")).then(accept))
+	// Rights go by addresses, so nobody else may use those of the tunnel's people.
+	ours := []string{"members"}
+	if len(c.m.Rules.Links) > 0 {
+		ours = append(ours, "link_nets")
+	}
 	for _, v := range families {
+		for _, name := range ours {
+			ch.add(when(in(c.m.Interface).other(), from(v, name)).then(drop).called("not by the tunnel"))
+		}
 		ch.add(
 			when(from(v, "blocked")).then(drop).called("blocked"),
 			when(to(v, "blocked")).then(drop).called("blocked"),

@@ -108,22 +108,48 @@ func words6(name string, six bool) string { return family{six}.set(name) }
 // changes compares sorted elements. One with other data or another end goes and
 // comes again.
 func changes(o, s *set) elementChange {
+	if len(o.elems)+len(s.elems) == 0 {
+		return crowds(o, s)
+	}
 	e := elementChange{set: s}
+	was, is := slices.Collect(o.all), slices.Collect(s.all)
 	i, j := 0, 0
-	for i < len(o.elems) || j < len(s.elems) {
+	for i < len(was) || j < len(is) {
 		switch {
-		case j == len(s.elems) || i < len(o.elems) && compare(o.elems[i], s.elems[j]) < 0:
-			e.gone = append(e.gone, o.elems[i])
+		case j == len(is) || i < len(was) && compare(was[i], is[j]) < 0:
+			e.gone = append(e.gone, was[i])
 			i++
-		case i == len(o.elems) || compare(o.elems[i], s.elems[j]) > 0:
-			e.fresh = append(e.fresh, s.elems[j])
+		case i == len(was) || compare(was[i], is[j]) > 0:
+			e.fresh = append(e.fresh, is[j])
 			j++
 		default:
-			if !o.elems[i].sameAs(s.elems[j]) {
-				e.gone = append(e.gone, o.elems[i])
-				e.fresh = append(e.fresh, s.elems[j])
+			if !was[i].sameAs(is[j]) {
+				e.gone = append(e.gone, was[i])
+				e.fresh = append(e.fresh, is[j])
 			}
 			i, j = i+1, j+1
+		}
+	}
+	return e
+}
+
+// crowds compares sets of peers, of which there may be thousands.
+func crowds(o, s *set) elementChange {
+	e, n := elementChange{set: s}, s.record()
+	was, is := o.crowd, s.crowd
+	if was == is {
+		return e
+	}
+	for was != "" || is != "" {
+		switch {
+		case is == "" || was != "" && was[:n] < is[:n]:
+			e.gone = append(e.gone, s.of(was[:n]))
+			was = was[n:]
+		case was == "" || was[:n] > is[:n]:
+			e.fresh = append(e.fresh, s.of(is[:n]))
+			is = is[n:]
+		default:
+			was, is = was[n:], is[n:]
 		}
 	}
 	return e

@@ -119,7 +119,7 @@ rules:
 
 func (r *reading) find(name, key string) (string, bool) {
 	s := r.set[name]
-	for _, e := range s.elems {
+	for e := range s.all {
 		if !s.nets && e.key == key || s.nets && within(s, e, key) {
 			return e.data, true
 		}

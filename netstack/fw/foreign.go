@@ -22,9 +22,15 @@ type Drop struct {
 
 // Foreign finds the chains that drop what comes from the tunnel's interface or
 // goes there. It follows their rules with a packet of which only the interfaces
-// and the state are known: a rule with other conditions is taken not to apply.
-// Rules of the legacy iptables are not seen.
-func Foreign(tunnel string) []Drop {
+// and the state are known: a rule with other conditions is taken not to apply. Of
+// the legacy iptables, which is not of nftables, it knows the policies and plain
+// rules; unread says in words which of its chains have more.
+func Foreign(tunnel string) (drops []Drop, unread []string) {
+	drops, unread = legacy(tunnel)
+	return append(foreign(tunnel), drops...), unread
+}
+
+func foreign(tunnel string) []Drop {
 	c, err := dial()
 	if err != nil {
 		return nil
@@ -39,23 +45,27 @@ func Foreign(tunnel string) []Drop {
 		if ch.Hooknum == nil || ch.Type != nftables.ChainTypeFilter || familyName(ch.Table) == "" || ch.Table.Name == tableName && ch.Table.Family == nftables.TableFamilyINet {
 			continue
 		}
-		var tries []trial
-		switch *ch.Hooknum {
-		case *nftables.ChainHookForward:
-			tries = []trial{
-				{in: tunnel, state: expr.CtStateBitNEW, what: "what devices in the VPN send on"},
-				{out: tunnel, state: expr.CtStateBitESTABLISHED, what: "the answers to devices in the VPN"},
-			}
-		case *nftables.ChainHookInput:
-			tries = []trial{{in: tunnel, state: expr.CtStateBitNEW, what: "what devices in the VPN send to the cell"}}
-		}
-		for _, t := range tries {
+		for _, t := range trials(*ch.Hooknum, tunnel) {
 			if f.drops(ch, t) {
 				out = append(out, Drop{Chain: familyName(ch.Table) + " " + ch.Table.Name + " " + ch.Name, What: t.what, Fix: f.fix(ch, t, tunnel)})
 			}
 		}
 	}
 	return out
+}
+
+// trials are the packets that must pass at a hook.
+func trials(at nftables.ChainHook, tunnel string) []trial {
+	switch at {
+	case *nftables.ChainHookForward:
+		return []trial{
+			{in: tunnel, state: expr.CtStateBitNEW, what: "what devices in the VPN send on"},
+			{out: tunnel, state: expr.CtStateBitESTABLISHED, what: "the answers to devices in the VPN"},
+		}
+	case *nftables.ChainHookInput:
+		return []trial{{in: tunnel, state: expr.CtStateBitNEW, what: "what devices in the VPN send to the cell"}}
+	}
+	return nil
 }
 
 func familyName(t *nftables.Table) string {

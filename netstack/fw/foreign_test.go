@@ -69,7 +69,10 @@ COMMIT
 			nettest.Tool(t, tt.tool)
 			t.Cleanup(func() { h.Run(t, "nft", "flush", "ruleset") })
 			feed(t, h, tt.tool, tt.rules)
-			drops := Foreign("pic0")
+			drops, unread := Foreign("pic0")
+			if len(unread) > 0 {
+				t.Errorf("not read: %q", unread)
+			}
 			if len(drops) != tt.drops {
 				t.Fatalf("found %+v", drops)
 			}
@@ -96,7 +99,7 @@ COMMIT
 					h.Run(t, "iptables-nft", strings.Fields(d)...)
 				}
 			}
-			if left := Foreign("pic0"); len(left) != 0 {
+			if left, _ := Foreign("pic0"); len(left) != 0 {
 				t.Errorf("after the fix: %+v", left)
 			}
 		})

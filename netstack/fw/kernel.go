@@ -2,6 +2,7 @@ package fw
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -63,15 +64,15 @@ func (b *batch) change(old, t *Table) error {
 		if err := b.c.AddSet(b.set(s), nil); err != nil {
 			return fmt.Errorf("set %s: %w", s.name, err)
 		}
-		if err := b.elements(s, s.elems, b.c.SetAddElements, true); err != nil {
+		if err := b.elements(s, s.all, b.c.SetAddElements, true); err != nil {
 			return err
 		}
 	}
 	for _, e := range d.elements {
-		if err := b.elements(e.set, e.gone, b.c.SetDeleteElements, false); err != nil {
+		if err := b.elements(e.set, slices.Values(e.gone), b.c.SetDeleteElements, false); err != nil {
 			return err
 		}
-		if err := b.elements(e.set, e.fresh, b.c.SetAddElements, true); err != nil {
+		if err := b.elements(e.set, slices.Values(e.fresh), b.c.SetAddElements, true); err != nil {
 			return err
 		}
 	}
@@ -118,9 +119,9 @@ func datatype(list []kind) nftables.SetDatatype {
 }
 
 // elements sends elements to the kernel in pieces.
-func (b *batch) elements(s *set, list []elem, send func(*nftables.Set, []nftables.SetElement) error, whole bool) error {
+func (b *batch) elements(s *set, list iter.Seq[elem], send func(*nftables.Set, []nftables.SetElement) error, whole bool) error {
 	n := b.set(s)
-	out := make([]nftables.SetElement, 0, min(len(list), chunk)+1)
+	var out []nftables.SetElement
 	flush := func() error {
 		if len(out) == 0 {
 			return nil
@@ -131,7 +132,7 @@ func (b *batch) elements(s *set, list []elem, send func(*nftables.Set, []nftable
 		out = out[:0]
 		return nil
 	}
-	for _, e := range list {
+	for e := range list {
 		var left time.Duration
 		if !e.end.IsZero() {
 			if left = e.end.Sub(b.at); whole && left < time.Second || left <= 0 {
@@ -202,7 +203,7 @@ func (b *batch) chain(c *chain) *nftables.Chain {
 // verify counts what has arrived of changes that were too large for one message.
 func (b *batch) verify(d difference) error {
 	for _, s := range d.newSets {
-		if len(s.elems) >= chunk/2 {
+		if s.count() >= chunk/2 {
 			if err := b.counted(s); err != nil {
 				return err
 			}
@@ -235,8 +236,8 @@ func (b *batch) counted(s *set) error {
 			n++
 		}
 	}
-	if n > len(s.elems) || n < len(s.elems) && !s.timed {
-		return fmt.Errorf("set %s has %d elements in place of %d", s.name, n, len(s.elems))
+	if want := s.count(); n > want || n < want && !s.timed {
+		return fmt.Errorf("set %s has %d elements in place of %d", s.name, n, want)
 	}
 	return nil
 }

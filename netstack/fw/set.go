@@ -24,6 +24,7 @@ type set struct {
 	size  uint32        // of one that rules add to; its elements are the kernel's
 	life  time.Duration // of an element there
 	elems []elem        // sorted, none twice
+	crowd string        // in their place, of a set of peers: their keys in order, each with its last where they are ranges
 }
 
 // A kind is a datatype of nft.
@@ -108,6 +109,49 @@ func last(p netip.Prefix) netip.Addr {
 func (s *set) tidy() {
 	inOrder(s.elems, compare)
 	s.elems = slices.CompactFunc(s.elems, func(a, b elem) bool { return a.key == b.key && a.last == b.last })
+}
+
+// record is how many bytes of crowd an element has.
+func (s *set) record() int {
+	n := 0
+	for _, k := range s.key {
+		n += (k.width() + 3) &^ 3
+	}
+	if s.nets {
+		n *= 2
+	}
+	return n
+}
+
+// count is how many elements the set has.
+func (s *set) count() int {
+	if s.crowd != "" {
+		return len(s.crowd) / s.record()
+	}
+	return len(s.elems)
+}
+
+// all yields the elements in order.
+func (s *set) all(yield func(elem) bool) {
+	for _, e := range s.elems {
+		if !yield(e) {
+			return
+		}
+	}
+	n := s.record()
+	for rest := s.crowd; rest != ""; rest = rest[n:] {
+		if !yield(s.of(rest[:n])) {
+			return
+		}
+	}
+}
+
+// of is the element of a record of crowd.
+func (s *set) of(record string) elem {
+	if s.nets {
+		return elem{key: record[:len(record)/2], last: record[len(record)/2:]}
+	}
+	return elem{key: record}
 }
 
 // inOrder sorts what is mostly in order already.
@@ -271,9 +315,9 @@ func protoName(p byte) string {
 func (s *set) String() string {
 	var b strings.Builder
 	b.WriteString(s.head())
-	if len(s.elems) > 0 {
-		words := make([]string, 0, len(s.elems))
-		for _, e := range s.elems {
+	if n := s.count(); n > 0 {
+		words := make([]string, 0, n)
+		for e := range s.all {
 			words = append(words, s.text(e))
 		}
 		fmt.Fprintf(&b, "\t\telements = { %s }\n", strings.Join(words, ", "))

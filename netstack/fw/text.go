@@ -45,7 +45,7 @@ func (t Table) NAT() []string {
 				continue
 			}
 			s := t.set(l.set)
-			for _, e := range s.elems {
+			for e := range s.all {
 				out = append(out, fmt.Sprintf("%s leaves by %s with the address that the cell has there", s.text(e), via))
 			}
 		}

@@ -21,8 +21,10 @@ func TestTrackerSeesAndEndsConnections(t *testing.T) {
 		if proto == "udp" {
 			more = nil
 		}
-		h.Run(t, "conntrack", append([]string{"-I", "-p", proto, "-t", "600", "-s", src, "-d", dst, "--sport", "4000", "--dport",
-			fmt.Sprint(port), "-r", back, "-q", src, "--reply-port-src", "80", "--reply-port-dst", "4000"}, more...)...)
+		h.Run(t, "conntrack", append([]string{
+			"-I", "-p", proto, "-t", "600", "-s", src, "-d", dst, "--sport", "4000", "--dport",
+			fmt.Sprint(port), "-r", back, "-q", src, "--reply-port-src", "80", "--reply-port-dst", "4000",
+		}, more...)...)
 	}
 	if !untracked() {
 		t.Error("an empty table counts as full")

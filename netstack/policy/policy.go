@@ -6,8 +6,8 @@
 // who opens a connection: answers pass by themselves, and that A may open to B
 // says nothing of B to A.
 //
-// It goes by addresses alone. That a packet from an address of a peer does come
-// from that peer is WireGuard's business (cryptokey routing), and that none comes
+// It goes by addresses, and by the side where a flow comes in if somebody says so.
+// That a packet from an address of a peer does come from that peer is WireGuard's business (cryptokey routing), and that none comes
 // in by another card is fw's. It does no I/O and knows no time: who has expired
 // is not in its rules.
 package policy
@@ -32,6 +32,10 @@ type Flow struct {
 	Src, Dst netip.Addr
 	Proto    uint8  // of IP
 	Port     uint16 // of Dst; 0 where there are no ports
+	// In is the side that it comes in by where that is known, ToLAN or ToWAN: an
+	// address that the internet does not know may still be outside of a router, in
+	// the network of another one.
+	In Way
 }
 
 // A Way is where a flow goes.
@@ -201,6 +205,12 @@ func (p *Policy) Decide(f Flow) Verdict {
 		return Verdict{Why: "an address of it is blocked"}
 	}
 	from := p.who(f.Src)
+	switch {
+	case from.kind == inLAN && f.In == ToWAN:
+		from.kind = stranger
+	case from.kind == stranger && f.In == ToLAN:
+		from.kind = inLAN
+	}
 	if from.kind == self {
 		return Verdict{Allow: true, Way: p.way(p.who(f.Dst)), Why: "the cell itself may reach everything"}
 	}

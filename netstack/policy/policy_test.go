@@ -138,7 +138,7 @@ func TestDecideByRight(t *testing.T) {
 		"blocked target":          {laptop, "198.19.1.1", TCP, 443, false, "", ""},
 	} {
 		p := New(household())
-		got := p.Decide(Flow{netip.MustParseAddr(tt.src), netip.MustParseAddr(tt.dst), tt.proto, tt.port})
+		got := p.Decide(Flow{Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddr(tt.dst), Proto: tt.proto, Port: tt.port})
 		if got.Allow != tt.want || got.Way != tt.way || got.Name != tt.name || got.Why == "" {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -158,7 +158,7 @@ func TestServerFiltersOnlyTheTunnel(t *testing.T) {
 		"into the VPN":            {"203.0.113.9", "10.77.0.2", false},
 		"from the LAN into it":    {"192.168.1.20", "10.77.0.2", false},
 	} {
-		if v := p.Decide(Flow{netip.MustParseAddr(tt.src), netip.MustParseAddr(tt.dst), TCP, 22}); v.Allow != tt.want {
+		if v := p.Decide(Flow{Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddr(tt.dst), Proto: TCP, Port: 22}); v.Allow != tt.want {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
@@ -166,7 +166,7 @@ func TestServerFiltersOnlyTheTunnel(t *testing.T) {
 
 func TestDecidingAllocatesNothing(t *testing.T) {
 	p := New(household())
-	f := Flow{netip.MustParseAddr("10.77.0.5"), netip.MustParseAddr("10.77.0.6"), TCP, 22}
+	f := Flow{Src: netip.MustParseAddr("10.77.0.5"), Dst: netip.MustParseAddr("10.77.0.6"), Proto: TCP, Port: 22}
 	if n := testing.AllocsPerRun(100, func() { p.Decide(f) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -184,9 +184,33 @@ func TestNetworksBecomeDisjoint(t *testing.T) {
 
 func BenchmarkDecide(b *testing.B) {
 	p := New(household())
-	f := Flow{netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("198.51.100.7"), TCP, 443}
+	f := Flow{Src: netip.MustParseAddr("10.77.0.2"), Dst: netip.MustParseAddr("198.51.100.7"), Proto: TCP, Port: 443}
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Decide(f)
+	}
+}
+
+// A private address is of the LAN unless it comes in from outside, and one of the
+// internet is outside unless it comes in from the LAN.
+func TestTheSideCountsWhereItIsKnown(t *testing.T) {
+	p := New(household())
+	for name, tt := range map[string]struct {
+		src  string
+		in   Way
+		want bool
+	}{
+		"LAN":                 {"192.168.1.20", "", true},
+		"LAN, from outside":   {"192.168.1.20", ToWAN, false},
+		"internet":            {"203.0.113.9", "", false},
+		"internet from LAN":   {"203.0.113.9", ToLAN, true},
+		"internet, outside":   {"203.0.113.9", ToWAN, false},
+		"LAN, from the LAN":   {"192.168.1.20", ToLAN, true},
+		"a peer from outside": {"10.77.0.250", ToWAN, false},
+	} {
+		f := Flow{Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddr("192.168.1.30"), Proto: TCP, Port: 22, In: tt.in}
+		if v := p.Decide(f); v.Allow != tt.want {
+			t.Errorf("%s: %+v", name, v)
+		}
 	}
 }

@@ -55,6 +55,7 @@ type card struct {
 	roff    int
 	rgot    int
 	rmost   int
+	rload   int // bytes of the packets in rbufs, once they are sealed
 	rerr    error
 	ready   func(fd uintptr) bool
 
@@ -140,8 +141,9 @@ func (c *card) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		c.rmost = c.sends.room(len(bufs))
 	}
 	c.rbufs, c.rsizes, c.roff, c.rgot, c.rerr = bufs, sizes, offset, 0, nil
+	c.rload = 0
 	c.split()
-	if c.rgot < c.rmost {
+	if !c.full() {
 		if c.raw.Read(c.ready) != nil && c.rerr == nil {
 			c.rerr = os.ErrClosed
 		}
@@ -163,7 +165,7 @@ func (c *card) entered() int {
 
 // fill reads until there is nothing left; false: wait.
 func (c *card) fill(fd uintptr) bool {
-	for c.rgot < c.rmost {
+	for !c.full() {
 		b := c.rbufs[c.rgot][c.roff-vnetLen:]
 		first := min(direct, len(b))
 		iov := [2]unix.Iovec{{Base: &b[0]}, {Base: &c.in[first]}}
@@ -203,8 +205,7 @@ func (c *card) take(b []byte, n, first int) {
 				return
 			}
 		}
-		c.rsizes[c.rgot] = n - vnetLen
-		c.rgot++
+		c.got(n - vnetLen)
 		return
 	}
 	copy(c.in[:first], b[:min(first, n)])
@@ -218,12 +219,25 @@ func (c *card) take(b []byte, n, first int) {
 
 // split hands over segments of the packet at hand.
 func (c *card) split() {
-	for c.segs.more() && c.rgot < c.rmost {
+	for c.segs.more() && !c.full() {
 		if n := c.segs.cut(c.rbufs[c.rgot][c.roff:]); n > 0 {
-			c.rsizes[c.rgot] = n
-			c.rgot++
+			c.got(n)
 		}
 	}
+}
+
+func (c *card) got(n int) {
+	c.rsizes[c.rgot] = n
+	c.rgot++
+	c.rload += n + keepaliveSize
+}
+
+// full reports whether no more is to be read: there is no room, or one more
+// packet like the last would not fit into the run of datagrams that becomes of
+// them. What is left over would travel as a short run of its own, at the cost of
+// a long one, through all that follows, at both ends.
+func (c *card) full() bool {
+	return c.rgot >= c.rmost || c.rgot > 0 && c.rload+c.rsizes[c.rgot-1]+keepaliveSize > maxPayload
 }
 
 // Write hands packets to the kernel, runs of one flow as one.

@@ -1,13 +1,10 @@
 package wgdev
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -104,119 +101,6 @@ func newPair(t *testing.T, farAt string, o Options) *pair {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// copies sends 30 MB each way and compares digests.
-func (p *pair) copies(t *testing.T, size int) {
-	t.Helper()
-	for _, to := range []string{"10.9.0.2:5000", "[fd09::2]:5000"} {
-		var ln net.Listener
-		if err := p.far.Do(func() (err error) {
-			ln, err = net.Listen("tcp", to)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		out, back := make([]byte, size), make([]byte, size)
-		rand.Read(out)
-		rand.Read(back)
-		got := make(chan [32]byte, 1)
-		go func() {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(2 * time.Minute))
-			h := sha256.New()
-			io.CopyN(h, c, int64(size))
-			c.Write(back)
-			got <- [32]byte(h.Sum(nil))
-		}()
-		c, err := net.DialTimeout("tcp", to, 20*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(2 * time.Minute))
-		if _, err := c.Write(out); err != nil {
-			t.Fatalf("%s: %v", to, err)
-		}
-		in := make([]byte, size)
-		if _, err := io.ReadFull(c, in); err != nil {
-			t.Fatalf("%s: %v", to, err)
-		}
-		if !bytes.Equal(in, back) || <-got != sha256.Sum256(out) {
-			t.Errorf("%s: what arrived is not what was sent", to)
-		}
-	}
-}
-
-const copySize = 30 << 20
-
-func TestRealPeerGetsWhatIsSentAndSendsBack(t *testing.T) {
-	for _, at := range []string{"192.0.2.2:7000", "[2001:db8::2]:7000"} {
-		t.Run(at, func(t *testing.T) {
-			p := newPair(t, at, Options{})
-			p.copies(t, copySize)
-			// As long as the interface allows, in one piece.
-			p.self.Run(t, "ping", "-c2", "-W5", "-M", "do", "-s", "1392", "10.9.0.2")
-			p.self.Run(t, "ping", "-c2", "-W5", "-M", "do", "-s", "1372", "fd09::2")
-			// Many that are small.
-			p.far.Run(t, "ping", "-q", "-f", "-c", "2000", "-s", "36", "10.9.0.1")
-		})
-	}
-}
-
-// A relay that loses, doubles and delays datagrams stands for the worst of
-// networks.
-func TestBadNetworkOnlyCostsTime(t *testing.T) {
-	p := newPair(t, "192.0.2.1:9999", Options{})
-	relay, err := net.ListenPacket("udp4", "192.0.2.1:9999")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { relay.Close() })
-	ours, theirs := netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddrPort("192.0.2.2:7000")
-	var lost, doubled, late atomic.Int64
-	go func() {
-		var held []byte
-		var heldTo netip.AddrPort
-		c := relay.(*net.UDPConn)
-		b := make([]byte, 1<<16)
-		for i := 0; ; i++ {
-			n, from, err := c.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			to := ours
-			if from.Port() == ours.Port() {
-				to = theirs
-			}
-			switch {
-			case i%101 == 7:
-				lost.Add(1)
-				continue
-			case i%53 == 5:
-				doubled.Add(1)
-				c.WriteToUDPAddrPort(b[:n], to)
-			case i%37 == 3 && held == nil:
-				late.Add(1)
-				held, heldTo = bytes.Clone(b[:n]), to
-				continue
-			}
-			c.WriteToUDPAddrPort(b[:n], to)
-			if held != nil && i%37 == 6 {
-				c.WriteToUDPAddrPort(held, heldTo)
-				held = nil
-			}
-		}
-	}()
-	p.copies(t, 4<<20)
-	if lost.Load() == 0 || doubled.Load() == 0 || late.Load() == 0 {
-		t.Errorf("the network was too good: %d lost, %d doubled, %d late", lost.Load(), doubled.Load(), late.Load())
-	}
 }
 
 func TestToolShowsAndItsChangesAreDrift(t *testing.T) {

@@ -325,3 +325,43 @@ func TestRunsBecomeOnePacket(t *testing.T) {
 		}
 	}
 }
+
+// What TCP hands over at once is a bit more than a run of datagrams can hold.
+func TestInterfaceIsReadInRunsThatFillADatagram(t *testing.T) {
+	m := packetMaker{flags: tcpACK, options: 12}
+	const size, count = 1368, 47
+	pkt := m.make(bytes.Repeat([]byte{7}, size*count))
+	v := vnet{gso: unix.VIRTIO_NET_HDR_GSO_TCPV4, size: size, sumFrom: 20, sumAt: 16}
+	c := &card{}
+	for range 64 {
+		c.rbufs = append(c.rbufs, make([]byte, 2048))
+	}
+	c.rsizes, c.rmost, c.roff = make([]int, 64), 64, 16
+	var err error
+	if c.segs, err = newSegments(v, pkt); err != nil {
+		t.Fatal(err)
+	}
+	c.split()
+	sealed := make([][]byte, c.rgot)
+	for i := range sealed {
+		sealed[i] = make([]byte, c.rsizes[i]+keepaliveSize)
+	}
+	if n := run(sealed); c.rgot != 45 || n != c.rgot {
+		t.Errorf("%d packets, of which %d make a run", c.rgot, n)
+	}
+	c.rgot, c.rload = 0, 0
+	if c.split(); c.rgot != count-45 || c.full() {
+		t.Errorf("then %d; full: %v", c.rgot, c.full())
+	}
+	// Small ones are as many as there is room for.
+	c.rgot, c.rload = 0, 0
+	for range 64 {
+		if c.full() {
+			t.Fatalf("full after %d small ones", c.rgot)
+		}
+		c.got(92)
+	}
+	if !c.full() {
+		t.Error("not full with no room left")
+	}
+}

@@ -209,6 +209,8 @@ export const tabs = [
 	"/routing/names",
 	"/routing/forwards",
 	"/routing/firewall",
+	"/routing/exits",
+	"/routing/routes",
 	"/routing/traffic",
 	"/routing/router",
 	"/logs/timeline",

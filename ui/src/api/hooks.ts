@@ -128,6 +128,7 @@ export const useCalendar = () => useRead(["calendar"], "/api/calendar", { every:
 export const useFiles = (path: string) =>
 	useRead(["files", path], "/api/files", { query: { path }, every: 60 })
 export const useRouting = () => useRead(["routing"], "/api/routing", { every: 30 })
+export const useExits = () => useRead(["exits"], "/api/exits", { every: 5 })
 export const useFirewall = () => useRead(["firewall"], "/api/firewall", { every: 5 })
 export const useRouter = () => useRead(["router"], "/api/router", { every: 10 })
 export const useEdge = () => useRead(["edge"], "/api/edge", { every: 15 })

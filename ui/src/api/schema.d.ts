@@ -832,7 +832,8 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        put?: never;
+        /** Switch an exit on or off, or say which name servers are asked by it */
+        put: operations["exits-exit-put"];
         post?: never;
         /** Remove an exit that no device and no group uses */
         delete: operations["exits-exit-delete"];
@@ -2616,6 +2617,10 @@ export interface components {
             dns: string[];
             /** @description As the provider gave it */
             endpoint?: string;
+            /** @description Those of them that go by the cell's own line while it is down; the others have no internet then */
+            fallback: string[];
+            /** @description Groups whose devices it is meant for */
+            groups: string[];
             /**
              * Format: date-time
              * @description The last
@@ -2650,6 +2655,12 @@ export interface components {
             state: "up" | "down" | "off";
             /** @description Why it cannot be had at all */
             trouble?: string;
+        };
+        ExitEdit: {
+            /** @description Devices that use it are as if it were down */
+            disabled?: boolean;
+            /** @description Name servers to ask by it */
+            dns?: string[];
         };
         ExplainStep: {
             /** @description It stands in nobody's way */
@@ -5715,6 +5726,48 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["NewExit"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "exits-exit-put": {
+        parameters: {
+            query?: {
+                /** @description Change nothing and answer with the difference */
+                "dry-run"?: boolean;
+            };
+            header?: {
+                /** @description The ETag of the document that the edit was made for; 412 where it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                exit: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExitEdit"];
             };
         };
         responses: {

@@ -1,5 +1,5 @@
 import { Orbit } from "lucide-react"
-import { useCells } from "../../api/hooks"
+import { useCells, useResolved } from "../../api/hooks"
 import type { CellLink } from "../../api/types"
 import { Card } from "../../kit/card"
 import { Page } from "../../kit/page"
@@ -25,6 +25,8 @@ const columns: Column<CellLink>[] = [
 
 export default function Cells() {
 	const cells = useCells()
+	const { data: full } = useResolved()
+	const trial = full?.cell.mode === "trial"
 	return (
 		<Page title={t("Cell Network")} about={t("Other households' cells that this one trusts.")}>
 			<Card flush>
@@ -34,9 +36,13 @@ export default function Cells() {
 							<Table label={t("Linked cells")} columns={columns} rows={c.links} id={(l) => l.name} />
 						) : (
 							<Empty icon={Orbit} title={t("This cell stands alone")}>
-								{t(
-									"Cells of friends and family can share names and services over WireGuard. This version keeps links in its configuration and checks them, but does not yet build the tunnels between cells.",
-								)}
+								{trial
+									? t(
+											"Links between cells need cards and routes of the host, which a trial leaves alone. They come with the installed cell.",
+										)
+									: t(
+											"Cells of friends and family reach each other over WireGuard, as far as each lets the other. A link is written into the configuration (“links”); its traffic then goes through the tunnel.",
+										)}
 							</Empty>
 						)
 					}

@@ -198,7 +198,8 @@ function Domain({ d }: { d: MailDomain }) {
 					},
 					{
 						head: t("Publish"),
-						cell: (r) => <Copy value={r.want} label={t("the record {kind}", { kind: r.kind })} />,
+						cell: (r) =>
+							r.state !== "good" && <Copy value={r.want} label={t("the record {kind}", { kind: r.kind })} />,
 						none: (r) => r.state === "good",
 					},
 				]}

@@ -21,6 +21,11 @@ export function LinkHandover({ name, link }: { name: string; link: EnrolLink }) 
 					)}
 				</p>
 				<Copy value={link.url} label={t("the link")} />
+				<p className="text-sec text-muted">
+					{t(
+						"From the internet the link does not open. A device that is away gets the file or the QR code of its configuration instead.",
+					)}
+				</p>
 				{link.plain && (
 					<>
 						<p className="text-muted">{t("Where the device does not know that name yet:")}</p>

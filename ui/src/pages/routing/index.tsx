@@ -1,6 +1,7 @@
-import type { ComponentType } from "react"
+import { type ComponentType, lazy, Suspense } from "react"
 import { useLocation } from "wouter"
 import { Page, Tabs } from "../../kit/page"
+import { Skeleton } from "../../kit/states"
 import { t } from "../../kit/words"
 import { Firewall } from "./firewall"
 import { Forwards } from "./forwards"
@@ -14,14 +15,22 @@ const tabs = [
 	{ href: "/routing/names", text: t("Web names") },
 	{ href: "/routing/forwards", text: t("Port forwards") },
 	{ href: "/routing/firewall", text: t("Firewall") },
+	{ href: "/routing/exits", text: t("Exits") },
+	{ href: "/routing/routes", text: t("Routes") },
 	{ href: "/routing/traffic", text: t("Traffic") },
 	{ href: "/routing/router", text: t("Settings") },
 ]
+
+// Pages of their own for the browser: most visits want neither.
+const Exits = lazy(() => import("./exits"))
+const Kernel = lazy(() => import("./kernel"))
 
 const bodies: Record<string, ComponentType> = {
 	"/routing/names": Names,
 	"/routing/forwards": Forwards,
 	"/routing/firewall": Firewall,
+	"/routing/exits": Exits,
+	"/routing/routes": Kernel,
 	"/routing/traffic": Traffic,
 	"/routing/router": Router,
 }
@@ -35,7 +44,9 @@ export default function RoutingPage() {
 			about={t("What goes where: between the internet, the household and the VPN.")}
 			tabs={<Tabs label={t("Routing")} tabs={tabs} now={bodies[path] ? path : "/routing"} />}
 		>
-			<Body />
+			<Suspense fallback={<Skeleton rows={6} />}>
+				<Body />
+			</Suspense>
 		</Page>
 	)
 }
