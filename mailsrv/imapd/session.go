@@ -155,11 +155,15 @@ func (s *session) command() bool {
 			p.io = e
 		}
 	}
+	told, refused := errors.AsType[*imap.Error](fail(err))
 	if p.io != nil {
+		if refused && s.tag != "" && p.io == errTooLong { // the client is to know why
+			s.str(s.tag + " ")
+			s.result(told.Type, string(told.Code), told.Text)
+		}
 		s.end(p.io)
 		return false
 	}
-	told, refused := errors.AsType[*imap.Error](fail(err))
 	if (!refused || told.Type != "BAD") && s.view != nil {
 		s.view.update(s, uid || !c.nums)
 	}
