@@ -135,7 +135,7 @@ func BenchmarkIMAP(b *testing.B) {
 	x := start(b, testConfig())
 	fill(b, x, 50000)
 	c := x.imapAs(b, "alice")
-	for _, cmd := range []string{"SELECT INBOX", "UID FETCH 1:* FLAGS", "UID FETCH 1:* (FLAGS ENVELOPE)", `STORE 1:1000 +FLAGS.SILENT (\Seen)`, "SEARCH SINCE 1-Jan-2030", "SEARCH SUBJECT nowhere"} {
+	for _, cmd := range []string{"SELECT INBOX", "UID FETCH 1:* FLAGS", "UID FETCH 1:* (FLAGS ENVELOPE)", `STORE 1:1000 +FLAGS.SILENT (\Seen)`, "SEARCH SINCE 1-Jan-2030", "SEARCH SUBJECT nowhere", "SEARCH UNSEEN LARGER 100", "SORT (REVERSE DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL"} {
 		b.Run(cmd, func(b *testing.B) {
 			for b.Loop() {
 				c.c.SetDeadline(time.Time{})

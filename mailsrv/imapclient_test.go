@@ -226,7 +226,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	}
 	used := (memory() - before) / n
 	t.Logf("%d bytes a connection, both ends", used)
-	if used > 80<<10 {
+	if used > 40<<10 {
 		t.Errorf("an idle connection costs %d bytes, both ends", used)
 	}
 }

@@ -30,7 +30,7 @@
 //
 // # Not built yet
 //
-// Spam; Sieve and vacation replies; quotas; full text search; ManageSieve; IMAP beyond what imapd says.
+// Spam; Sieve and vacation replies; quotas; full text search; ManageSieve; shared mailboxes.
 package mailsrv
 
 import (

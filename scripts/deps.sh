@@ -20,6 +20,8 @@ tcpdump tcpdump
 chronyd chrony
 swaks swaks
 mbsync isync
+neomutt neomutt
+offlineimap offlineimap3
 rclone rclone
 litmus litmus
 vdirsyncer vdirsyncer

@@ -1,6 +1,9 @@
 package imapd
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/emersion/go-imap/v2"
 
 	"pic/mailsrv/store"
@@ -11,6 +14,18 @@ func (s *session) store(uid bool) error {
 	p.sp()
 	set := p.set()
 	p.sp()
+	since := uint64(1<<64 - 1)
+	if p.is('(') {
+		p.list(func() {
+			if p.verb() != "UNCHANGEDSINCE" {
+				p.fail("STORE knows UNCHANGEDSINCE only")
+			}
+			p.sp()
+			since = uint64(p.num64())
+		})
+		s.condstore = true
+		p.sp()
+	}
 	how := store.SetFlags
 	if p.take('+') {
 		how = store.AddFlags
@@ -50,16 +65,37 @@ func (s *session) store(uid bool) error {
 	if err != nil {
 		return err
 	}
-	modseq, err := s.acct.SetFlags(s.ctx, v.box, uids, how, names)
+	modseq, failed, err := s.acct.SetFlagsSince(s.ctx, v.box, uids, how, names, since)
 	if err != nil {
 		return err
+	}
+	if len(failed) > 0 {
+		nums := failed
+		if !uid {
+			nums = nil
+			for _, u := range failed {
+				nums = append(nums, v.seq(u))
+			}
+		}
+		s.code = string(setOf(nums).append([]byte("MODIFIED ")))
 	}
 	complete := v.each(uids, func(seq uint32, row store.Message) bool {
 		if row.ModSeq == modseq {
 			v.tell(row.UID, modseq)
 		}
-		if !silent {
-			s.flagsOf(seq, row, uid)
+		_, not := slices.BinarySearch(failed, row.UID)
+		switch {
+		case not:
+		case !silent:
+			s.flagsOf(seq, row, uid || s.qresync)
+		case s.condstore && row.ModSeq == modseq: // what came of it (RFC 7162 §3.1.3)
+			s.str("* ")
+			s.num(int64(seq))
+			s.str(" FETCH (UID ")
+			s.num(int64(row.UID))
+			s.str(" MODSEQ (")
+			s.num(int64(modseq))
+			s.str("))\r\n")
 		}
 		return s.conn.err == nil
 	})
@@ -92,7 +128,16 @@ func (s *session) expunge(uid bool) error {
 		return err
 	}
 	v.drop(s, gone)
+	s.upTo()
 	return nil
+}
+
+// upTo says how far the client knows all now, which it keeps for QRESYNC.
+func (s *session) upTo() {
+	if s.condstore {
+		s.view.update(s, true)
+		s.code = "HIGHESTMODSEQ " + strconv.FormatUint(s.view.modseq, 10)
+	}
 }
 
 // transfer takes the arguments of COPY and MOVE.
@@ -118,6 +163,9 @@ func (s *session) copy(uid bool) error {
 	if err != nil {
 		return err
 	}
+	if err := s.quotaForCopy(uids); err != nil {
+		return err
+	}
 	c, err := s.acct.Copy(s.ctx, s.view.box, to, uids)
 	if err == nil && len(c.Src) > 0 {
 		s.code = copied(c)
@@ -139,6 +187,7 @@ func (s *session) move(uid bool) error {
 	}
 	s.status("OK", copied(c), "COPY completed")
 	s.view.drop(s, c.Src)
+	s.upTo()
 	return nil
 }
 

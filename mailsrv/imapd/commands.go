@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -27,6 +28,8 @@ func find(verb string) command {
 		return command{in: before, run: (*session).login}
 	case "AUTHENTICATE":
 		return command{in: before, run: (*session).authenticate}
+	case "COMPRESS":
+		return command{in: after, run: (*session).compress}
 	case "ENABLE":
 		return command{in: after, run: (*session).enable}
 	case "NAMESPACE":
@@ -53,6 +56,18 @@ func find(verb string) command {
 		return command{in: after, run: (*session).statusOf}
 	case "APPEND":
 		return command{in: after, run: (*session).append}
+	case "REPLACE":
+		return command{in: selected, uid: true, run: (*session).replace}
+	case "SORT":
+		return command{in: selected, uid: true, nums: true, run: (*session).sort}
+	case "THREAD":
+		return command{in: selected, uid: true, nums: true, run: (*session).thread}
+	case "GETMETADATA":
+		return command{in: after, run: (*session).getMetadata}
+	case "SETMETADATA":
+		return command{in: after, run: (*session).setMetadata}
+	case "UNAUTHENTICATE":
+		return command{in: after, run: (*session).unauthenticate}
 	case "IDLE":
 		return command{in: after, run: (*session).idle}
 	case "CHECK":
@@ -77,12 +92,26 @@ func find(verb string) command {
 	return command{}
 }
 
+// findQuota returns the commands that there are only with quotas.
+func findQuota(verb string) command {
+	switch verb {
+	case "GETQUOTA":
+		return command{in: after, run: (*session).getQuota}
+	case "GETQUOTAROOT":
+		return command{in: after, run: (*session).getQuotaRoot}
+	}
+	return command{}
+}
+
 // Capabilities before and after the login. What is not here is not there.
 var (
-	capsAlways = []imap.Cap{imap.CapIMAP4rev1, imap.CapLiteralPlus, imap.CapSASLIR, imap.CapID, imap.CapEnable}
+	capsAlways = []imap.Cap{imap.CapIMAP4rev1, imap.CapIMAP4rev2, imap.CapLiteralPlus, imap.CapSASLIR, imap.CapID, imap.CapEnable}
 	capsAfter  = []imap.Cap{
 		imap.CapNamespace, imap.CapUIDPlus, imap.CapESearch, imap.CapListExtended, imap.CapListStatus, imap.CapMove, imap.CapStatusSize,
-		imap.CapSpecialUse, imap.CapCreateSpecialUse, imap.CapChildren, imap.CapIdle, imap.CapUnselect,
+		imap.CapSpecialUse, imap.CapCreateSpecialUse, imap.CapChildren, imap.CapIdle, imap.CapUnselect, "COMPRESS=DEFLATE",
+		imap.CapSearchRes, imap.CapBinary, imap.CapCondStore, imap.CapQResync, imap.CapUTF8Accept, imap.CapSort, imap.CapSortDisplay,
+		"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", imap.CapWithin, imap.CapUnauthenticate, imap.CapMultiAppend, imap.CapSaveDate,
+		imap.CapObjectID, imap.CapPreview, imap.CapReplace, imap.CapMetadata,
 	}
 )
 
@@ -102,6 +131,9 @@ func (s *session) caps() string {
 	}
 	for _, c := range capsAfter {
 		sb.WriteString(" " + string(c))
+	}
+	if s.o.Quota != nil {
+		sb.WriteString(" QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE")
 	}
 	fmt.Fprintf(&sb, " APPENDLIMIT=%d", s.limit())
 	return sb.String()
@@ -153,6 +185,17 @@ func (s *session) id(bool) error {
 		return err
 	}
 	s.str("* ID (\"name\" \"Personal Internet Cell\")\r\n")
+	return nil
+}
+
+// unauthenticate makes another login possible (RFC 8437).
+func (s *session) unauthenticate(bool) error {
+	if err := s.p.end(); err != nil {
+		return err
+	}
+	s.forget()
+	s.begun, s.authed = time.Now(), false
+	s.utf8, s.rev2, s.condstore, s.qresync, s.p.utf8 = false, false, false, false, false
 	return nil
 }
 

@@ -40,6 +40,7 @@ type conn struct {
 	n     int   // bytes in out
 	err   error // of an earlier write
 	woken atomic.Bool
+	z     *squeezed // since COMPRESS
 }
 
 // wake has the next or present wait for a command return errWoken. It may be
@@ -56,6 +57,9 @@ func (c *conn) fill() ([]byte, error) { return c.next(false) }
 func (c *conn) park() ([]byte, error) { return c.next(true) }
 
 func (c *conn) next(park bool) ([]byte, error) {
+	if c.z != nil {
+		return c.z.next(c, park)
+	}
 	if err := c.flush(); err != nil {
 		return nil, err
 	}
@@ -153,6 +157,10 @@ func (c *conn) push() {
 	if c.err != nil {
 		return
 	}
+	if c.z != nil {
+		c.err = c.z.write(c, b)
+		return
+	}
 	c.send(b)
 }
 
@@ -169,6 +177,9 @@ func (c *conn) send(b []byte) {
 func (c *conn) flush() error {
 	if c.n > 0 {
 		c.push()
+	}
+	if c.z != nil && c.err == nil {
+		c.err = c.z.flush(c)
 	}
 	return c.err
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -18,6 +19,7 @@ type item struct {
 	name string // as in the answer, but for the section
 	sec  *section
 	peek bool
+	raw  bool // decoded (RFC 3516)
 }
 
 // An order is all that one FETCH is asked for.
@@ -42,11 +44,11 @@ func (o *order) add(it item, first bool) {
 		o.items = append(o.items, it)
 	}
 	switch it.name {
-	case "UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE":
+	case "UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "MODSEQ", "SAVEDATE", "EMAILID":
 	default:
 		o.content = true
 	}
-	o.sees = o.sees || it.sec != nil && !it.peek
+	o.sees = o.sees || it.sec != nil && !it.peek && it.name != "BINARY.SIZE"
 }
 
 func (p *parser) order() order {
@@ -80,8 +82,23 @@ func (p *parser) item(o *order) {
 		add("FLAGS", "INTERNALDATE", "RFC822.SIZE")
 	case "FULL":
 		add("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY")
-	case "UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE":
+	case "UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE", "MODSEQ", "SAVEDATE", "EMAILID", "THREADID":
 		add(w)
+	case "PREVIEW":
+		add(w)
+		if p.take(' ') { // how soon it is needed; it is made at once
+			p.list(func() {
+				if p.verb() != "LAZY" {
+					p.fail("PREVIEW can be LAZY")
+				}
+			})
+		}
+	case "BINARY", "BINARY.PEEK", "BINARY.SIZE":
+		x := p.section(true)
+		if w == "BINARY.SIZE" && x.cut {
+			p.fail("Syntax error: a size has no range")
+		}
+		o.add(item{name: strings.TrimSuffix(w, ".PEEK"), sec: &x, peek: w != "BINARY", raw: true}, false)
 	case "RFC822":
 		o.add(item{name: w, sec: &section{}}, false)
 	case "RFC822.HEADER":
@@ -106,6 +123,10 @@ func (s *session) fetch(uid bool) error {
 	set := p.set()
 	p.sp()
 	o := p.order()
+	since, vanished := p.modifiers()
+	if vanished && (!uid || !s.qresync || since == nil) {
+		p.fail("VANISHED goes with UID FETCH and CHANGEDSINCE, after QRESYNC was enabled")
+	}
 	if err := p.end(); err != nil {
 		return err
 	}
@@ -114,6 +135,14 @@ func (s *session) fetch(uid bool) error {
 	if err != nil {
 		return err
 	}
+	if since != nil {
+		o.add(item{name: "MODSEQ"}, true)
+		if vanished {
+			s.vanished(*since, &set)
+		}
+		uids = v.changed(uids, *since)
+	}
+	s.condstore = s.condstore || o.has("MODSEQ")
 	if uid {
 		o.add(item{name: "UID"}, true)
 	}
@@ -130,7 +159,7 @@ func (s *session) fetch(uid bool) error {
 			s.o.Log.Error("message cannot be read", "user", s.acct.User, "err", err)
 			damaged, err = err, nil
 		}
-		if seen != 0 && row.ModSeq == seen {
+		if err == nil && damaged == nil && seen != 0 && row.ModSeq == seen {
 			v.tell(row.UID, seen)
 		}
 		return err == nil
@@ -166,6 +195,9 @@ func (s *session) see(uids []uint32, o *order) (modseq uint64, err error) {
 		return 0, nil
 	}
 	o.add(item{name: "FLAGS"}, true)
+	if s.condstore {
+		o.add(item{name: "MODSEQ"}, true)
+	}
 	return s.acct.SetFlags(s.ctx, s.view.box, unseen, store.AddFlags, []string{string(imap.FlagSeen)})
 }
 
@@ -196,7 +228,7 @@ func (s *session) message(seq uint32, row store.Message, o *order) error {
 			if it.sec == nil {
 				continue
 			}
-			r, n, err := it.sec.open(l.c, l.m)
+			r, n, err := it.open(l.c, l.m)
 			if err != nil {
 				return err
 			}
@@ -221,12 +253,19 @@ func (s *session) message(seq uint32, row store.Message, o *order) error {
 func (s *session) item(l *letter, it item) error {
 	s.str(it.name)
 	if it.sec != nil {
-		if it.name == "BODY" {
+		if it.name == "BODY" || it.raw {
 			it.sec.write(s)
 		}
 		s.str(" ")
 		r, n := l.text[0], l.size[0]
 		l.text, l.size = l.text[1:], l.size[1:]
+		if it.name == "BINARY.SIZE" {
+			s.num(n)
+			return nil
+		}
+		if it.raw {
+			s.str("~")
+		}
 		s.literal(n)
 		return s.copyOut(r, n)
 	}
@@ -235,13 +274,25 @@ func (s *session) item(l *letter, it item) error {
 	case "UID":
 		s.num(int64(l.row.UID))
 	case "FLAGS":
-		writeWords(s, s.acct.FlagNames(l.row.Flags))
+		s.flags(l.row.Flags)
 	case "INTERNALDATE":
 		s.moment(date(l.row))
 	case "RFC822.SIZE":
 		s.num(int64(l.row.Size))
 	case "ENVELOPE":
 		s.envelope(l.m.Root.Envelope)
+	case "MODSEQ":
+		s.str("(")
+		s.num(int64(l.row.ModSeq))
+		s.str(")")
+	case "SAVEDATE":
+		s.moment(time.Unix(int64(l.row.Saved), 0).UTC())
+	case "EMAILID":
+		s.str("(" + emailID(l.row) + ")")
+	case "THREADID":
+		s.str("(" + threadID(l.row, l.m) + ")")
+	case "PREVIEW":
+		s.quote(preview(l.c, l.m))
 	case "BODY", "BODYSTRUCTURE":
 		s.structure(l.m.Root, it.name != "BODY")
 	}
@@ -259,8 +310,26 @@ func (s *session) flagsOf(seq uint32, row store.Message, uid bool) {
 		s.str(" ")
 	}
 	s.str("FLAGS ")
-	writeWords(s, s.acct.FlagNames(row.Flags))
+	s.flags(row.Flags)
+	if s.condstore {
+		s.str(" MODSEQ (")
+		s.num(int64(row.ModSeq))
+		s.str(")")
+	}
 	s.str(")\r\n")
+}
+
+// flags writes a list of flags. Messages of one command have few different ones.
+func (s *session) flags(f store.Flags) {
+	text, ok := s.flagText[f]
+	if !ok {
+		text = "(" + strings.Join(s.acct.FlagNames(f), " ") + ")"
+		if s.flagText == nil || len(s.flagText) >= 64 {
+			s.flagText = map[store.Flags]string{}
+		}
+		s.flagText[f] = text
+	}
+	s.str(text)
 }
 
 // structure is what was kept with the message, or else what a scan finds.

@@ -20,6 +20,15 @@
 // Searches by flags, dates, sizes and numbers, and FETCH of the same, look at rows
 // in memory; those by the fields of the envelope, and ENVELOPE and BODYSTRUCTURE,
 // at what was kept with the message. Only the rest reads messages.
+//
+// # Extensions
+//
+// IMAP4rev2 (RFC 9051); CONDSTORE and QRESYNC (RFC 7162); ACL, CATENATE, CONTEXT,
+// NOTIFY and URLAUTH are not there. SORT (RFC 5256, RFC 5957) gives a list and no
+// ESEARCH. The identity of a thread (RFC 8474) is that of the message that the
+// first of its references names. QUOTA (RFC 9208) is of the whole account, and
+// there if the Options say how much that is. In COMPRESS (RFC 4978) there is only
+// a window for what the client says while it is waited for.
 package imapd
 
 import (
@@ -48,6 +57,9 @@ type Options struct {
 	Receive func(ctx context.Context, r io.Reader) (m store.New, done func(), err error)
 	// Trouble is told of errors of the store. It may be nil.
 	Trouble func(err error)
+
+	// Quota is how much an account may have, 0 for no bound. It may be nil.
+	Quota func(a *store.Account) (bytes int64, messages int)
 
 	// Mechanisms are ways to log in besides PLAIN, such as SCRAM-SHA-256, and
 	// Begin begins one of them. There need not be any.

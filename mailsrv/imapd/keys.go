@@ -29,8 +29,15 @@ const (
 	keyBefore
 	keyLarger
 	keySmaller
+	keyModSeq
+	keySavedSince
+	keySavedBefore
+	keyOlder // by the second (RFC 5032)
+	keyYounger
+	keyEmail
 	keySentSince // from here on the message is opened
 	keySentBefore
+	keyThread
 	keyField  // of the envelope
 	keyHeader // field of the header
 	keyBody
@@ -69,6 +76,8 @@ type reading struct {
 	p     *parser
 	keys  int
 	depth int
+
+	modseq bool // MODSEQ was said, which the answer is to have then
 }
 
 // all takes search keys up to the end of the command or list.
@@ -152,6 +161,29 @@ func (r *reading) named(w string) key {
 		name := p.astring()
 		p.sp()
 		return key{kind: keyHeader, name: name, text: fold(p.astring())}
+	case "OLDER":
+		return key{kind: keyOlder, size: int64(p.num32())}
+	case "YOUNGER":
+		return key{kind: keyYounger, size: int64(p.num32())}
+	case "SAVEDSINCE":
+		return key{kind: keySavedSince, when: p.date()}
+	case "SAVEDBEFORE":
+		return key{kind: keySavedBefore, when: p.date()}
+	case "SAVEDON":
+		return on(keySavedSince, p.date())
+	case "EMAILID":
+		return key{kind: keyEmail, text: p.atom()}
+	case "THREADID":
+		return key{kind: keyThread, text: p.atom()}
+	case "MODSEQ":
+		r.modseq = true
+		if p.is('"') { // of which flag, of which all have one in common here
+			p.string()
+			p.sp()
+			p.atom()
+			p.sp()
+		}
+		return key{kind: keyModSeq, size: p.num64()}
 	case "BODY":
 		return key{kind: keyBody, text: fold(p.astring())}
 	case "TEXT":
@@ -175,7 +207,7 @@ func on(since kind, day time.Time) key {
 // simple are the keys that are one word.
 func simple(w string) (key, bool) {
 	switch w {
-	case "ALL", "OLD": // no message is recent here
+	case "ALL", "OLD", "SAVEDATESUPPORTED": // no message is recent here
 		return key{kind: keyAll}, true
 	case "NEW", "RECENT":
 		return key{kind: keyNone}, true
@@ -192,17 +224,17 @@ func fold(s string) string { return strings.ToLower(s) }
 // A test is a key made ready for one search.
 type test struct {
 	kind  kind
-	set   set
 	bits  store.Flags // none: no message has it
 	limit int64       // Unix seconds, or a size
 	name  string
 	text  string
+	uids  []uint32 // of a set
 	subs  []test
 }
 
 // ready makes a key ready.
 func (k *key) ready(s *session) (test, error) {
-	t := test{kind: k.kind, set: k.set, limit: k.size, name: k.name, text: k.text}
+	t := test{kind: k.kind, limit: k.size, name: k.name, text: k.text}
 	switch k.kind {
 	case keyFlag, keyNoFlag:
 		if bits, known := s.acct.FlagBits(k.flag); known {
@@ -210,10 +242,14 @@ func (k *key) ready(s *session) (test, error) {
 		}
 	case keySince, keyBefore, keySentSince, keySentBefore:
 		t.limit = k.when.Unix()
-	case keyUID:
-		if k.set.saved {
-			return t, bad("SEARCHRES is not offered")
+	case keySeq, keyUID:
+		if t.uids = s.view.saved; !k.set.saved {
+			t.uids = s.view.in(k.set, k.kind == keyUID)
 		}
+	case keyOlder, keyYounger:
+		t.limit = time.Now().Unix() - k.size
+	case keySavedSince, keySavedBefore:
+		t.limit = k.when.Unix()
 	}
 	for i := range k.subs {
 		sub, err := k.subs[i].ready(s)

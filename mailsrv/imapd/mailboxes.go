@@ -22,6 +22,22 @@ func (s *session) enable(bool) error {
 		return err
 	}
 	s.str("* ENABLED")
+	for _, a := range asked {
+		switch a {
+		case "IMAP4REV2":
+			a, s.rev2, s.utf8 = "IMAP4rev2", true, true
+		case "UTF8=ACCEPT":
+			s.utf8 = true
+		case "CONDSTORE":
+			s.condstore = true
+		case "QRESYNC":
+			s.condstore, s.qresync = true, true
+		default:
+			continue
+		}
+		s.str(" " + a)
+	}
+	p.utf8 = s.utf8
 	s.str("\r\n")
 	return nil
 }
@@ -39,8 +55,27 @@ func (s *session) open(readOnly bool) error {
 	p := &s.p
 	p.sp()
 	name := p.mailbox()
+	var known *known
+	if p.take(' ') {
+		p.list(func() {
+			switch w := p.verb(); w {
+			case "CONDSTORE":
+				s.condstore = true
+			case "QRESYNC":
+				known = p.known()
+			default:
+				p.fail("SELECT does not know " + w)
+			}
+		})
+	}
+	if known != nil && !s.qresync {
+		p.fail("QRESYNC must be enabled first")
+	}
 	if err := p.end(); err != nil {
 		return err
+	}
+	if s.view != nil && (s.rev2 || s.qresync) {
+		s.status("OK", "CLOSED", "The one before is closed")
 	}
 	s.unselect() // also if what follows fails (RFC 9051 §6.3.2)
 	m, err := s.acct.Mailbox(name)
@@ -58,8 +93,14 @@ func (s *session) open(readOnly bool) error {
 	s.str("\r\n* ")
 	s.num(int64(len(v.uids)))
 	s.str(" EXISTS\r\n")
-	s.str("* 0 RECENT\r\n")
-	s.firstUnseen(m)
+	if s.rev2 {
+		s.str("* LIST () \"/\" ")
+		s.mailbox(m.Name)
+		s.str("\r\n")
+	} else {
+		s.str("* 0 RECENT\r\n")
+		s.firstUnseen(m)
+	}
 	s.str("* OK [PERMANENTFLAGS ")
 	if readOnly {
 		flags = nil
@@ -71,7 +112,14 @@ func (s *session) open(readOnly bool) error {
 	s.num(int64(m.UIDValidity))
 	s.str("] UIDs valid\r\n* OK [UIDNEXT ")
 	s.num(int64(m.UIDNext))
-	s.str("] Predicted next UID\r\n")
+	s.str("] Predicted next UID\r\n* OK [HIGHESTMODSEQ ")
+	s.num(int64(m.ModSeq))
+	s.str("] Highest\r\n* OK [MAILBOXID (")
+	s.str(mailboxID(m))
+	s.str(")] Of this mailbox\r\n")
+	if known != nil && known.validity == m.UIDValidity {
+		s.resync(known)
+	}
 	s.code = "READ-WRITE"
 	if readOnly {
 		s.code = "READ-ONLY"
@@ -147,7 +195,13 @@ func (s *session) create(bool) error {
 	default:
 		return no("USEATTR", "A mailbox has one special use at most")
 	}
-	return s.acct.Create(s.ctx, name, use)
+	if err := s.acct.Create(s.ctx, name, use); err != nil {
+		return err
+	}
+	if m, err := s.acct.Mailbox(strings.TrimSuffix(name, "/")); err == nil {
+		s.code = "MAILBOXID (" + mailboxID(m) + ")"
+	}
+	return nil
 }
 
 // named is a command about one mailbox.
@@ -180,7 +234,7 @@ func (s *session) subscribe(on bool) error {
 }
 
 // statusItems are what STATUS can tell, in the order in which it does.
-var statusItems = []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "APPENDLIMIT", "DELETED-STORAGE", "RECENT"}
+var statusItems = []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "APPENDLIMIT", "DELETED-STORAGE", "RECENT", "HIGHESTMODSEQ", "MAILBOXID"}
 
 // items takes the list of what STATUS is to tell.
 func (p *parser) items() []string {
@@ -242,6 +296,11 @@ func (s *session) writeStatus(m store.Mailbox, items []string) {
 			s.num(m.Bytes)
 		case "APPENDLIMIT":
 			s.num(s.limit())
+		case "HIGHESTMODSEQ":
+			s.condstore = true
+			s.num(int64(m.ModSeq))
+		case "MAILBOXID":
+			s.str("(" + mailboxID(m) + ")")
 		default: // RECENT and DELETED-STORAGE: there is none
 			s.num(0)
 		}

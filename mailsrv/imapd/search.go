@@ -1,16 +1,9 @@
 package imapd
 
 import (
-	"bytes"
-	"cmp"
-	"errors"
-	"io"
-	"net/mail"
 	"slices"
 	"strings"
-	"time"
 
-	"pic/mailsrv/message"
 	"pic/mailsrv/store"
 )
 
@@ -18,6 +11,14 @@ import (
 type returns struct {
 	extended             bool // RETURN was said
 	min, max, all, count bool
+	save                 bool // for $ (RFC 5182)
+}
+
+// A result is what a search came to.
+type result struct {
+	uids   []uint32 // in their order
+	nums   []uint32 // the same as sequence numbers, or as UIDs where those are asked for
+	modseq uint64   // the highest of them
 }
 
 func (p *parser) returns() returns {
@@ -34,6 +35,8 @@ func (p *parser) returns() returns {
 			r.all = true
 		case "COUNT":
 			r.count = true
+		case "SAVE":
+			r.save = true
 		default:
 			p.fail("SEARCH does not return " + w)
 		}
@@ -87,47 +90,88 @@ func (s *session) search(uid bool) error {
 	if err := p.end(); err != nil {
 		return err
 	}
+	if r.modseq {
+		s.condstore = true
+	}
 	found, err := s.find(&k, uid)
+	if ret.save {
+		s.view.saved = ret.saves(found)
+	}
 	if err != nil {
 		return err
 	}
-	s.found(found, uid, ret)
+	if s.rev2 && !ret.extended {
+		ret = returns{extended: true, all: true}
+	}
+	if !r.modseq {
+		found.modseq = 0
+	}
+	if !ret.save || ret.min || ret.max || ret.all || ret.count {
+		s.found(found, uid, ret)
+	}
 	return nil
 }
 
-// find returns the numbers or UIDs of the messages that meet a condition.
-func (s *session) find(k *key, uid bool) ([]uint32, error) {
+// saves are the UIDs that $ means from now on.
+func (r returns) saves(f result) []uint32 {
+	if len(f.uids) == 0 || r.all || r.count || !r.min && !r.max {
+		return f.uids
+	}
+	var out []uint32
+	if r.min {
+		out = append(out, f.uids[0])
+	}
+	if last := f.uids[len(f.uids)-1]; r.max && (!r.min || len(f.uids) > 1) {
+		out = append(out, last)
+	}
+	return out
+}
+
+// find returns the messages that meet a condition.
+func (s *session) find(k *key, uid bool) (result, error) {
 	t, err := k.ready(s)
 	if err != nil {
-		return nil, err
+		return result{}, err
 	}
 	q := &query{s: s}
-	var out []uint32
+	var out result
 	s.view.each(s.view.uids, func(seq uint32, row store.Message) bool {
 		if q.err = s.ctx.Err(); q.err != nil {
 			return false
 		}
 		q.seq, q.row = seq, row
 		if q.matches(&t) && q.err == nil {
-			n := seq
-			if uid {
-				n = row.UID
+			out.uids = append(out.uids, row.UID)
+			if !uid {
+				out.nums = append(out.nums, seq)
 			}
-			out = append(out, n)
+			out.modseq = max(out.modseq, row.ModSeq)
 		}
 		q.done()
 		return q.err == nil
 	})
-	return out, q.err
+	if uid {
+		out.nums = out.uids
+	}
+	if q.err != nil {
+		return result{}, q.err
+	}
+	return out, nil
 }
 
 // found tells what a search came to.
-func (s *session) found(nums []uint32, uid bool, ret returns) {
+func (s *session) found(f result, uid bool, ret returns) {
+	nums := f.nums
 	if !ret.extended {
 		s.str("* SEARCH")
 		for _, n := range nums {
 			s.str(" ")
 			s.num(int64(n))
+		}
+		if f.modseq > 0 {
+			s.str(" (MODSEQ ")
+			s.num(int64(f.modseq))
+			s.str(")")
 		}
 		s.str("\r\n")
 		return
@@ -157,195 +201,9 @@ func (s *session) found(nums []uint32, uid bool, ret returns) {
 	if ret.count {
 		one("COUNT", uint32(len(nums)))
 	}
+	if f.modseq > 0 {
+		s.str(" MODSEQ ")
+		s.num(int64(f.modseq))
+	}
 	s.str("\r\n")
-}
-
-// A query is a search that looks at one message.
-type query struct {
-	s   *session
-	seq uint32
-	row store.Message
-	err error
-
-	content *store.Content // opened when it is needed
-	m       *message.Message
-	header  []byte
-}
-
-func (q *query) matches(t *test) bool {
-	v := q.s.view
-	switch t.kind {
-	case keyAll:
-		return true
-	case keySeq:
-		return t.set.has(q.seq, uint32(len(v.uids)))
-	case keyUID:
-		return t.set.has(q.row.UID, v.last())
-	case keyFlag:
-		return q.row.Flags&t.bits != 0
-	case keyNoFlag:
-		return q.row.Flags&t.bits == 0
-	case keySince:
-		return q.row.Date >= t.limit
-	case keyBefore:
-		return q.row.Date < t.limit
-	case keyLarger:
-		return int64(q.row.Size) > t.limit
-	case keySmaller:
-		return int64(q.row.Size) < t.limit
-	case keySentSince, keySentBefore:
-		day, ok := q.sent()
-		return ok && (day >= t.limit) == (t.kind == keySentSince)
-	case keyField:
-		return q.open() && q.field(t)
-	case keyHeader:
-		return q.open() && q.fields(t)
-	case keyBody:
-		return q.open() && q.find(t.text, false)
-	case keyText:
-		return q.open() && q.find(t.text, true)
-	case keyAnd:
-		for i := range t.subs {
-			if !q.matches(&t.subs[i]) {
-				return false
-			}
-		}
-		return true
-	case keyOr:
-		return q.matches(&t.subs[0]) || q.matches(&t.subs[1])
-	case keyNot:
-		return !q.matches(&t.subs[0])
-	}
-	return false
-}
-
-// sent is the day of the field Date, without regard to its zone (RFC 9051 §6.4.4),
-// in Unix seconds.
-func (q *query) sent() (int64, bool) {
-	if !q.open() {
-		return 0, false
-	}
-	t, err := mail.ParseDate(q.m.Root.Envelope.Date)
-	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC).Unix(), err == nil
-}
-
-// field looks into a field that was kept with the message.
-func (q *query) field(t *test) bool {
-	e := q.m.Root.Envelope
-	var list []message.Address
-	switch t.name {
-	case "SUBJECT":
-		return contains(message.DecodeWords(e.Subject), t.text)
-	case "FROM":
-		list = e.From
-	case "TO":
-		list = e.To
-	case "CC":
-		list = e.Cc
-	case "BCC":
-		list = e.Bcc
-	}
-	return t.text == "" && len(list) > 0 || slices.ContainsFunc(list, func(a message.Address) bool {
-		return contains(message.DecodeWords(a.Name)+" <"+a.Mailbox+"@"+a.Host+">", t.text)
-	})
-}
-
-func (q *query) fields(t *test) bool {
-	if !q.head() {
-		return false
-	}
-	for name, value := range message.Fields(q.header) {
-		if strings.EqualFold(name, t.name) && contains(message.DecodeWords(value), t.text) {
-			return true
-		}
-	}
-	return false
-}
-
-// contains looks for a key in lower case.
-func contains(text, key string) bool {
-	return strings.Contains(strings.ToLower(text), key)
-}
-
-// find looks for a key in all parts that are text, and in headers if they count.
-func (q *query) find(key string, headers bool) bool {
-	want := []byte(key)
-	found := false
-	q.m.Root.Each(func(p *message.Part) {
-		if found || q.err != nil {
-			return
-		}
-		if headers {
-			h := make([]byte, min(p.Body-p.Start, maxHeaderRead))
-			if _, err := q.content.ReadAt(h, p.Start); err != nil && err != io.EOF {
-				q.err = err
-				return
-			}
-			for name, value := range message.Fields(h) {
-				found = found || contains(name+": "+message.DecodeWords(value), key)
-			}
-		}
-		if p.Type == "text" && len(p.Parts) == 0 && !found {
-			found = look(p.Text(q.content), want)
-		}
-	})
-	return found
-}
-
-// look looks for want, which is in lower case, in what r has, in pieces. Text
-// that is badly encoded ends it.
-func look(r io.Reader, want []byte) bool {
-	if len(want) == 0 {
-		return true
-	}
-	buf := make([]byte, 0, 32<<10)
-	for {
-		n, err := io.ReadFull(r, buf[len(buf):min(cap(buf), len(buf)+16<<10)])
-		buf = buf[:len(buf)+n]
-		if low := bytes.ToLower(buf); bytes.Contains(low, want) {
-			return true
-		}
-		if err != nil {
-			return false
-		}
-		// A character may be cut in two, and lower case may be longer.
-		keep := min(2*len(want)+8, 16<<10, len(buf))
-		buf = append(buf[:0], buf[len(buf)-keep:]...)
-	}
-}
-
-// open opens the message. One that is damaged is found by nothing.
-func (q *query) open() bool {
-	if q.m != nil || q.err != nil {
-		return q.err == nil
-	}
-	var err error
-	if q.content, err = q.s.acct.Open(q.row); err != nil {
-		if !errors.Is(err, store.ErrDamaged) {
-			q.err = err
-		}
-		return false
-	}
-	q.m, q.err = structure(q.content)
-	return q.err == nil
-}
-
-// head reads the header.
-func (q *query) head() bool {
-	if q.header != nil {
-		return true
-	}
-	q.header = make([]byte, min(q.m.Root.Body, maxHeaderRead))
-	if _, err := q.content.ReadAt(q.header, 0); err != nil && err != io.EOF {
-		q.err = cmp.Or(q.err, err)
-	}
-	return q.err == nil
-}
-
-// done closes the message.
-func (q *query) done() {
-	if q.content != nil {
-		q.content.Close()
-	}
-	q.content, q.m, q.header = nil, nil, nil
 }

@@ -29,11 +29,17 @@ type session struct {
 	failed int            // logins
 	over   bool           // the connection ends after the answer at hand
 
-	utf8 bool // strings and names are UTF-8
+	utf8      bool // strings and names are UTF-8
+	rev2      bool // IMAP4rev2 was enabled
+	condstore bool // modification sequences are told
+	qresync   bool // UIDs are told of what is expunged
 
 	// Of the command at hand:
 	tag  string
 	code string // goes with its OK
+	then func() // is done after it
+
+	flagText map[store.Flags]string // lists of flags as they are written
 }
 
 // ask has the client send its literal.
@@ -115,7 +121,7 @@ func (s *session) end(err error) {
 func (s *session) command() bool {
 	p := &s.p
 	p.begin()
-	s.code = ""
+	s.code, s.then, s.flagText = "", nil, nil
 	s.tag = p.word("tag", func(c byte) bool { return atomChar(c) && c != '+' || c == ']' })
 	p.sp()
 	verb := p.verb()
@@ -125,6 +131,9 @@ func (s *session) command() bool {
 		verb = p.verb()
 	}
 	c := find(verb)
+	if c.run == nil && s.o.Quota != nil {
+		c = findQuota(verb)
+	}
 	err := p.err
 	switch {
 	case err != nil:
@@ -146,11 +155,15 @@ func (s *session) command() bool {
 			p.io = e
 		}
 	}
+	told, refused := errors.AsType[*imap.Error](fail(err))
 	if p.io != nil {
+		if refused && s.tag != "" && p.io == errTooLong { // the client is to know why
+			s.str(s.tag + " ")
+			s.result(told.Type, string(told.Code), told.Text)
+		}
 		s.end(p.io)
 		return false
 	}
-	told, refused := errors.AsType[*imap.Error](fail(err))
 	if (!refused || told.Type != "BAD") && s.view != nil {
 		s.view.update(s, uid || !c.nums)
 	}
@@ -170,6 +183,9 @@ func (s *session) command() bool {
 			verb = "UID " + verb
 		}
 		s.result("OK", s.code, verb+" completed")
+		if s.then != nil {
+			s.then()
+		}
 	}
 	return s.conn.err == nil
 }

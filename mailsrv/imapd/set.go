@@ -1,7 +1,10 @@
 package imapd
 
 import (
+	"cmp"
 	"strconv"
+
+	inorder "pic/internal/order"
 )
 
 // A span is a range of numbers with both ends, in which 0 stands for *.
@@ -101,14 +104,25 @@ func setOf(nums []uint32) set {
 	return out
 }
 
-// has reports whether n is in the set, if last is what * stands for.
-func (s set) has(n, last uint32) bool {
+// ranges are those of the set if last is what * stands for: ascending, and
+// without any number twice.
+func (s set) ranges(last uint32) []span {
+	out := make([]span, 0, len(s.spans))
 	for _, r := range s.spans {
-		if from, to := ends(r.from, r.to, last); from <= n && n <= to {
-			return true
-		}
+		from, to := ends(r.from, r.to, last)
+		out = append(out, span{from, to})
 	}
-	return false
+	inorder.By(out, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	n := 0
+	for _, r := range out {
+		if n > 0 && r.from <= out[n-1].to {
+			out[n-1].to = max(out[n-1].to, r.to)
+			continue
+		}
+		out[n] = r
+		n++
+	}
+	return out[:n]
 }
 
 // ends are the ends of a range in which 0 stands for the last.

@@ -17,6 +17,7 @@ type view struct {
 	modseq   uint64   // changes up to here are known, but for expunges
 	expunged uint64   // expunges up to here are known
 	keywords int      // so many have been announced
+	saved    []uint32 // what $ means
 	// told are flags that the client knows of though they are later than modseq:
 	// UID to modification sequence.
 	told map[uint32]uint64
@@ -118,6 +119,22 @@ func (v *view) drop(s *session, uids []uint32) {
 // remove takes messages out of the view and tells the client, the last first so
 // that the numbers of those before stay.
 func (v *view) remove(s *session, is func(uid uint32) bool) {
+	if s.qresync {
+		var out []uint32
+		v.uids = slices.DeleteFunc(v.uids, func(u uint32) bool {
+			if is(u) {
+				out = append(out, u)
+				return true
+			}
+			return false
+		})
+		if len(out) > 0 {
+			s.str("* VANISHED ")
+			s.set(setOf(out))
+			s.str("\r\n")
+		}
+		return
+	}
 	for i := len(v.uids) - 1; i >= 0; i-- {
 		if is(v.uids[i]) {
 			s.str("* ")
@@ -131,36 +148,45 @@ func (v *view) remove(s *session, is func(uid uint32) bool) {
 
 // resolve returns the UIDs that a set means, ascending.
 func (v *view) resolve(set set, uid bool) ([]uint32, error) {
-	var out []uint32
-	switch {
-	case set.saved:
-		return nil, bad("SEARCHRES is not offered")
-	case uid:
-		for _, r := range set.spans {
-			from, to := ends(r.from, r.to, v.last())
-			i, _ := slices.BinarySearch(v.uids, from)
-			for ; i < len(v.uids) && v.uids[i] <= to; i++ {
-				out = append(out, v.uids[i])
+	if set.saved {
+		var out []uint32
+		for _, u := range v.saved {
+			if _, there := slices.BinarySearch(v.uids, u); there {
+				out = append(out, u)
 			}
 		}
-	default:
+		return out, nil
+	}
+	if !uid {
 		n := uint32(len(v.uids))
 		for _, r := range set.spans {
-			from, to := ends(r.from, r.to, n)
-			if from == 0 || to > n {
+			if r.from > n || r.to > n || n == 0 {
 				return nil, &imap.Error{Type: imap.StatusResponseTypeBad, Code: imap.ResponseCodeClientBug, Text: "No message has that number"}
 			}
-			if len(out) > 2*len(v.uids) { // ranges that overlap again and again
-				slices.Sort(out)
-				out = slices.Compact(out)
-			}
-			out = append(out, v.uids[from-1:to]...)
 		}
 	}
-	if !slices.IsSorted(out) {
-		slices.Sort(out)
+	return v.in(set, uid), nil
+}
+
+// in is resolve, where numbers that mean nothing do not matter.
+func (v *view) in(set set, uid bool) []uint32 {
+	var out []uint32
+	n := uint32(len(v.uids))
+	if !uid {
+		for _, r := range set.ranges(n) {
+			if from, to := max(r.from, 1), min(r.to, n); from <= to {
+				out = append(out, v.uids[from-1:to]...)
+			}
+		}
+		return out
 	}
-	return slices.Compact(out), nil
+	for _, r := range set.ranges(v.last()) {
+		i, _ := slices.BinarySearch(v.uids, r.from)
+		for ; i < len(v.uids) && v.uids[i] <= r.to; i++ {
+			out = append(out, v.uids[i])
+		}
+	}
+	return out
 }
 
 // last is the highest UID, 0 if there is none.

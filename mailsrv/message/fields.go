@@ -71,18 +71,27 @@ func DecodeWords(s string) string {
 // and in UTF-8 where its character set is UTF-8, US-ASCII or ISO 8859-1. r is
 // the whole message.
 func (p *Part) Text(r io.ReaderAt) io.Reader {
-	var t io.Reader = io.NewSectionReader(r, p.Body, p.End-p.Body)
-	switch strings.ToLower(p.Encoding) {
-	case "base64":
-		t = base64.NewDecoder(base64.StdEncoding, &onlyBase64{r: t})
-	case "quoted-printable":
-		t = quotedprintable.NewReader(t)
-	}
+	t, _ := p.Decoded(r)
 	switch strings.ToLower(p.Param("charset")) {
 	case "iso-8859-1", "latin1", "windows-1252", "iso-8859-15":
 		t = &latin1{r: t}
 	}
 	return t
+}
+
+// Decoded returns a reader of a part without its transfer encoding; ok is false,
+// and it is as it stands there, if that is not known. r is the whole message.
+func (p *Part) Decoded(r io.ReaderAt) (t io.Reader, ok bool) {
+	t = io.NewSectionReader(r, p.Body, p.End-p.Body)
+	switch strings.ToLower(p.Encoding) {
+	case "base64":
+		return base64.NewDecoder(base64.StdEncoding, &onlyBase64{r: t}), true
+	case "quoted-printable":
+		return quotedprintable.NewReader(t), true
+	case "", "7bit", "8bit", "binary":
+		return t, true
+	}
+	return t, false
 }
 
 // onlyBase64 leaves out what is not base64, as RFC 2045 §6.8 has it.

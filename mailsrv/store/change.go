@@ -24,42 +24,52 @@ type Appended struct {
 // Append stores a message in a mailbox. When it returns without error the
 // message is safe and visible.
 func (a *Account) Append(ctx context.Context, box uint32, n New) (Appended, error) {
-	if err := alive(ctx); err != nil {
+	now := time.Now()
+	if err := n.check(ctx); err != nil {
 		return Appended{}, err
 	}
-	if n.Body.Size() > 1<<32-1 || len(n.Aux) > 1<<20 {
-		return Appended{}, fmt.Errorf("%w: a message of %d bytes", ErrLimit, n.Body.Size())
-	}
-	now := time.Now()
 	if n.Date.IsZero() {
 		n.Date = now
 	}
 	var out Appended
 	t := &txn{aux: n.Aux, body: n.Body}
-	t.prepare = func(st *state, p *pending) ([]op, error) {
-		b := st.boxes[box]
-		if b == nil {
-			return nil, ErrNoMailbox
-		}
-		flags, ops, err := st.intern(n.Flags, p)
-		if err != nil {
-			return nil, err
-		}
-		uid, err := p.uid(b)
-		if err != nil {
-			return nil, err
-		}
-		out = Appended{UID: uid, UIDValidity: b.validity}
-		return append(ops, op{verb: opAdd, box: box, here: true, msg: Message{
-			UID: uid, Size: uint32(n.Body.Size()), Flags: flags, Date: n.Date.Unix(), Saved: uint32(now.Unix()),
-			seg: p.seg, off: p.off,
-		}}), nil
+	t.prepare = func(st *state, p *pending) (ops []op, err error) {
+		ops, out, err = st.arrive(box, n, now, p)
+		return ops, err
 	}
 	if err := a.submit(t); err != nil {
 		return Appended{}, err
 	}
 	out.ModSeq = t.seq
 	return out, nil
+}
+
+// check refuses what cannot be stored.
+func (n *New) check(ctx context.Context) error {
+	if n.Body.Size() > 1<<32-1 || len(n.Aux) > 1<<20 {
+		return fmt.Errorf("%w: a message of %d bytes", ErrLimit, n.Body.Size())
+	}
+	return alive(ctx)
+}
+
+// arrive returns the operations that put the body of the frame into a mailbox.
+func (st *state) arrive(box uint32, n New, now time.Time, p *pending) ([]op, Appended, error) {
+	b := st.boxes[box]
+	if b == nil {
+		return nil, Appended{}, ErrNoMailbox
+	}
+	flags, ops, err := st.intern(n.Flags, p)
+	if err != nil {
+		return nil, Appended{}, err
+	}
+	uid, err := p.uid(b)
+	if err != nil {
+		return nil, Appended{}, err
+	}
+	return append(ops, op{verb: opAdd, box: box, here: true, msg: Message{
+		UID: uid, Size: uint32(n.Body.Size()), Flags: flags, Date: n.Date.Unix(), Saved: uint32(now.Unix()),
+		seg: p.seg, off: p.off,
+	}}), Appended{UID: uid, UIDValidity: b.validity}, nil
 }
 
 // intern turns names of flags into bits, with operations for new keywords.
@@ -110,8 +120,15 @@ func lower(s string) string {
 // gone are passed over. It returns the modification sequence of the change, 0 if
 // none of them is there.
 func (a *Account) SetFlags(ctx context.Context, box uint32, uids []uint32, how FlagOp, flags []string) (uint64, error) {
+	seq, _, err := a.SetFlagsSince(ctx, box, uids, how, flags, 1<<64-1)
+	return seq, err
+}
+
+// SetFlagsSince is SetFlags of those messages that have not changed after the
+// modification sequence since. It returns those that have (RFC 7162 §3.1.3).
+func (a *Account) SetFlagsSince(ctx context.Context, box uint32, uids []uint32, how FlagOp, flags []string, since uint64) (seq uint64, failed []uint32, err error) {
 	if err := alive(ctx); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	t := &txn{}
 	t.prepare = func(st *state, p *pending) ([]op, error) {
@@ -120,6 +137,12 @@ func (a *Account) SetFlags(ctx context.Context, box uint32, uids []uint32, how F
 			return nil, ErrNoMailbox
 		}
 		there := b.present(uids)
+		if since < 1<<64-1 {
+			if !p.first { // what the batch has done already is not visible yet
+				return nil, errAlone
+			}
+			there, failed = b.unchanged(there, since)
+		}
 		if len(there) == 0 {
 			return nil, nil
 		}
@@ -135,8 +158,20 @@ func (a *Account) SetFlags(ctx context.Context, box uint32, uids []uint32, how F
 		}
 		return append(ops, op{verb: opFlags, box: box, uids: spansOf(there), how: how, mask: mask}), nil
 	}
-	err := a.submit(t)
-	return t.seq, err
+	err = a.submit(t)
+	return t.seq, failed, err
+}
+
+// unchanged parts UIDs that are there by whether they have changed after since.
+func (b *box) unchanged(uids []uint32, since uint64) (same, changed []uint32) {
+	for _, u := range uids {
+		if i, ok := b.find(u); ok && b.rows[i].ModSeq > since {
+			changed = append(changed, u)
+		} else {
+			same = append(same, u)
+		}
+	}
+	return same, changed
 }
 
 // present returns those of the ascending uids that are in b.

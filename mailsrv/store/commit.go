@@ -242,7 +242,7 @@ func (a *Account) batch(list []*txn) []*txn {
 func needsAlone(ops []op) bool {
 	for i := range ops {
 		switch ops[i].verb {
-		case opCreate, opDelete, opRename, opKeyword, opRenew:
+		case opCreate, opDelete, opRename, opKeyword, opRenew, opMeta:
 			return true
 		}
 	}

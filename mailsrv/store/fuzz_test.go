@@ -93,6 +93,9 @@ func FuzzOps(f *testing.F) {
 		{verb: opSubscribe, name: "c", on: true},
 		{verb: opKeyword, num: 9, name: "$k"},
 		{verb: opRenew, num: 8},
+		{verb: opHold},
+		{verb: opMeta, box: 1, name: "/private/comment", on: true, text: "x"},
+		{verb: opMeta, name: "/private/comment"},
 	} {
 		seed = o.append(seed)
 	}

@@ -17,8 +17,10 @@ const (
 	opDelete    verb = 5 // a mailbox with all that is in it
 	opRename    verb = 6
 	opSubscribe verb = 7
-	opKeyword   verb = 8 // a flag's name gets a bit
-	opRenew     verb = 9 // every mailbox gets a new UIDVALIDITY
+	opKeyword   verb = 8  // a flag's name gets a bit
+	opRenew     verb = 9  // every mailbox gets a new UIDVALIDITY
+	opHold      verb = 10 // nothing: the body of this frame is for a later one
+	opMeta      verb = 11 // an annotation of a mailbox, or of the account
 )
 
 // A FlagOp says what happens to the flags of a message.
@@ -42,7 +44,8 @@ type op struct {
 	uids []span
 	how  FlagOp
 	mask Flags
-	on   bool   // subscribed or not
+	on   bool   // subscribed or not, annotated or not
+	text string // of the annotation
 	num  uint32 // UIDVALIDITY, or bit of the keyword
 	msg  Message
 	here bool // the body of msg is in this very frame
@@ -68,9 +71,10 @@ func (o *op) append(b []byte) []byte {
 		if o.here {
 			return append(b, 1)
 		}
-		b = append(b, 0)
+		b = append(b, 2)
 		b = binary.AppendUvarint(b, uint64(m.seg))
-		return binary.AppendUvarint(b, uint64(m.off))
+		b = binary.AppendUvarint(b, uint64(m.off))
+		return binary.AppendUvarint(b, uint64(m.ID))
 	case opFlags:
 		b = append(b, byte(o.how))
 		b = binary.AppendUvarint(b, uint64(o.mask))
@@ -89,6 +93,12 @@ func (o *op) append(b []byte) []byte {
 			on = 1
 		}
 		return appendString(append(b, on), o.name)
+	case opMeta:
+		b = appendString(b, o.name)
+		if !o.on {
+			return append(b, 0)
+		}
+		return appendString(append(b, 1), o.text)
 	case opKeyword:
 		b = binary.AppendUvarint(b, uint64(o.num))
 		return appendString(b, o.name)
@@ -129,6 +139,8 @@ func parseOps(b []byte, seg, off uint32) ([]op, error) {
 				o.msg.seg, o.msg.off = r.u32(), r.u32()
 			case 1:
 				o.here, o.msg.seg, o.msg.off = true, seg, off
+			case 2:
+				o.msg.seg, o.msg.off, o.msg.ID = r.u32(), r.u32(), r.u32()
 			default:
 				r.bad = true
 			}
@@ -149,7 +161,12 @@ func parseOps(b []byte, seg, off uint32) ([]op, error) {
 			r.bad = r.bad || o.num < firstKeyword || o.num > 63
 		case opRenew:
 			o.num = r.u32()
-		case opDelete:
+		case opMeta:
+			o.name = r.string()
+			if o.on = r.byte() == 1; o.on {
+				o.text = r.string()
+			}
+		case opDelete, opHold:
 		default:
 			return nil, fmt.Errorf("%w: verb %d; a newer version of this program wrote it", errOp, o.verb)
 		}

@@ -33,6 +33,7 @@ type Message struct {
 	ModSeq uint64 // of the latest change of Flags, or of the arrival
 	Date   int64  // internal date, Unix seconds
 	Saved  uint32 // when it came into this mailbox, Unix seconds
+	ID     uint32 // of the content: copies share it, and nothing else of the account
 }
 
 // A box is a mailbox in memory.
@@ -48,6 +49,8 @@ type box struct {
 	unseen   int
 	deleted  int
 	bytes    int64
+	gone     []gone // messages that left, in that order
+	forgot   uint64 // those up to here are not all in gone
 }
 
 // A state is an account in memory: what the log comes down to.
@@ -62,12 +65,13 @@ type state struct {
 	bytes    int64  // of the messages in mailboxes, copies counted each
 	stored   int64  // of all bodies in the log
 	changed  map[uint32]bool
+	meta     map[uint32]map[string]string // annotations by mailbox, 0 is the account
 }
 
 func newState() *state {
 	return &state{
 		boxes: map[uint32]*box{}, byName: map[string]*box{}, subs: map[string]bool{},
-		nextBox: 1, changed: map[uint32]bool{},
+		nextBox: 1, changed: map[uint32]bool{}, meta: map[uint32]map[string]string{},
 	}
 }
 
@@ -115,6 +119,11 @@ func (st *state) apply(o *op, seq uint64) {
 	case opRenew:
 		st.renew(o.num, seq)
 		return
+	case opHold:
+		return
+	case opMeta:
+		st.annotate(o)
+		return
 	}
 	b := st.boxes[o.box]
 	if b == nil {
@@ -127,7 +136,11 @@ func (st *state) apply(o *op, seq uint64) {
 	}
 	switch o.verb {
 	case opAdd:
-		st.add(b, o.msg, seq)
+		m := o.msg
+		if o.here {
+			m.ID = uint32(seq)
+		}
+		st.add(b, m, seq)
 	case opFlags:
 		st.flag(b, o, seq)
 	case opExpunge:
@@ -136,6 +149,7 @@ func (st *state) apply(o *op, seq uint64) {
 		st.bytes -= b.bytes
 		delete(st.boxes, b.id)
 		delete(st.byName, b.name)
+		delete(st.meta, b.id)
 	case opRename:
 		delete(st.byName, b.name)
 		b.name = st.free(o.name)
@@ -241,6 +255,7 @@ func (st *state) expunge(b *box, spans []span, seq uint64) {
 		b.count(m.Flags, -1)
 		b.bytes -= int64(m.Size)
 		st.bytes -= int64(m.Size)
+		b.left(m.UID, seq)
 		return true
 	})
 	if len(b.rows) < had {
