@@ -1,13 +1,12 @@
 import { defineConfig } from "@playwright/test"
 
-// Debian's Chromium, and a real cell for each worker: see e2e/cell.ts. Two workers
-// wait for the browser and for the cell at the same time.
+// Debian's Chromium, and a real cell for each worker: see e2e/cell.ts.
 export default defineConfig({
 	testDir: "e2e",
 	outputDir: "test-results",
-	workers: 2,
+	workers: 1,
 	forbidOnly: !!process.env.CI,
-	timeout: 90_000,
+	timeout: 45_000,
 	expect: { timeout: 10_000 },
 	reporter: [["list"]],
 	use: {

@@ -56,9 +56,9 @@ export class Cell {
 		return m[1]!
 	}
 
-	static async start(state: State, worker: number): Promise<Cell> {
+	static async start(state: State): Promise<Cell> {
 		const data = mkdtempSync(join(tmpdir(), "pic-e2e-"))
-		const ports = await freePorts(portNames.length, worker)
+		const ports = await freePorts(portNames.length)
 		const cell = new Cell(join(data, "cell"), {
 			...process.env,
 			...Object.fromEntries(portNames.map((n, i) => [n, String(ports[i])])),
@@ -118,17 +118,18 @@ export class Cell {
 	}
 }
 
-/** Ports in a range of the worker's own, below those that the kernel gives out. */
-async function freePorts(n: number, worker: number): Promise<number[]> {
-	const free = (port: number) =>
-		new Promise<boolean>((done) => {
-			const s = createServer()
-			s.once("error", () => done(false))
-			s.listen(port, "127.0.0.1", () => s.close(() => done(true)))
-		})
-	const ports: number[] = []
-	const first = 20_000 + worker * 3000 + Math.floor(Math.random() * 2000)
-	for (let port = first; ports.length < n; port++) if (await free(port)) ports.push(port)
+async function freePorts(n: number): Promise<number[]> {
+	const servers = await Promise.all(
+		Array.from(
+			{ length: n },
+			() =>
+				new Promise<ReturnType<typeof createServer>>((done) => {
+					const s = createServer().listen(0, "127.0.0.1", () => done(s))
+				}),
+		),
+	)
+	const ports = servers.map((s) => (s.address() as { port: number }).port)
+	await Promise.all(servers.map((s) => new Promise((done) => s.close(done))))
 	return ports
 }
 
@@ -149,8 +150,8 @@ interface WorkerFixtures {
 export const test = base.extend<Fixtures, WorkerFixtures>({
 	state: ["set up", { option: true, scope: "worker" }],
 	cell: [
-		async ({ state }, use, info) => {
-			const cell = await Cell.start(state, info.parallelIndex)
+		async ({ state }, use) => {
+			const cell = await Cell.start(state)
 			await use(cell)
 			await cell.stop()
 		},
