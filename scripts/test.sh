@@ -20,9 +20,7 @@ step 'build'
 make -s build
 ls -l bin/pic | awk '{print "bin/pic: " $5 " bytes"}'
 step 'Go tests'
-# Those of the network wait for timers of protocols more than they work, so three
-# run at once, and the longest begin.
-go test -shuffle=on -p 3 ./netstack ./e2e ./...
+go test -shuffle=on ./...
 step 'race detector'
 make -s race
 step 'browser'
