@@ -127,7 +127,7 @@ func knocks(t *testing.T, h *nettest.Host, to netip.AddrPort, from ...netip.Addr
 // end hears of the other a size that passes.
 func TestSegmentsFitTheNarrowWay(t *testing.T) {
 	d := newDistrict(t, func(d *district) {
-		d.self.Run(t, "ip", "link", "set", "wan0", "mtu", "1492") // PPPoE in the modem
+		d.self.Run(t, "ip", "link", "set", "wan0", "mtu", "1492") // PPPoE in the modem; the tunnel follows, with 1412
 		d.doc.Network.Forwards = []config.PortForward{
 			{Name: "web", Port: 8080, To: netip.MustParseAddr("192.168.1.20"), ToPort: 80},
 			{Name: "web6", Port: 80, To: netip.MustParseAddr("2001:db8:1::20")},
@@ -148,14 +148,14 @@ func TestSegmentsFitTheNarrowWay(t *testing.T) {
 		"LAN to WAN 6":    {d.desk, d.network, "eth0", "eth0", "[2001:db8:9::2]:80", 1432},
 		"WAN to LAN":      {d.network, d.lan, "br0", "eth0", "198.51.100.1:8080", 1452},
 		"WAN to LAN 6":    {d.network, d.lan, "br0", "eth0", "[2001:db8:1::20]:80", 1432},
-		"tunnel to WAN":   {d.client, d.network, "eth0", "wg0", "198.51.100.2:80", 1380},
-		"tunnel to WAN 6": {d.client, d.network, "eth0", "wg0", "[2001:db8:9::2]:80", 1360},
-		"WAN to tunnel":   {d.network, d.client, "wg0", "eth0", "198.51.100.1:7777", 1380},
-		"WAN to tunnel 6": {d.network, d.client, "wg0", "eth0", "[2001:db8:9::1]:7777", 1360},
-		"tunnel to LAN":   {d.client, d.lan, "br0", "wg0", "192.168.1.20:80", 1380},
-		"tunnel to LAN 6": {d.client, d.lan, "br0", "wg0", "[2001:db8:1::20]:80", 1360},
-		"LAN to tunnel":   {d.desk, d.client, "wg0", "eth0", "198.51.100.1:7777", 1380},
-		"LAN to tunnel 6": {d.desk, d.client, "wg0", "eth0", "[2001:db8:9::1]:7777", 1360},
+		"tunnel to WAN":   {d.client, d.network, "eth0", "wg0", "198.51.100.2:80", 1372},
+		"tunnel to WAN 6": {d.client, d.network, "eth0", "wg0", "[2001:db8:9::2]:80", 1352},
+		"WAN to tunnel":   {d.network, d.client, "wg0", "eth0", "198.51.100.1:7777", 1372},
+		"WAN to tunnel 6": {d.network, d.client, "wg0", "eth0", "[2001:db8:9::1]:7777", 1352},
+		"tunnel to LAN":   {d.client, d.lan, "br0", "wg0", "192.168.1.20:80", 1372},
+		"tunnel to LAN 6": {d.client, d.lan, "br0", "wg0", "[2001:db8:1::20]:80", 1352},
+		"LAN to tunnel":   {d.desk, d.client, "wg0", "eth0", "198.51.100.1:7777", 1372},
+		"LAN to tunnel 6": {d.desk, d.client, "wg0", "eth0", "[2001:db8:9::1]:7777", 1352},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opens := listenAt(t, c.at, c.card, "tcp[13] == 2 or (ip6 and ip6[53] == 2)")

@@ -20,7 +20,7 @@ func TestFailedUpdateChangesNothing(t *testing.T) {
 		"error": {func() error { return oops }, func(err error) bool { return err == oops }},
 		"panic": {func() error { panic("boom") }, func(err error) bool {
 			var p *state.PanicError
-			return errors.As(err, &p) && p.Text == "boom" && bytes.Contains(p.Stack, []byte("state_test.go"))
+			return errors.As(err, &p) && p.Text == "boom" && bytes.Contains(p.Stack, []byte("update_test.go"))
 		}},
 	} {
 		s := open(t).Space("s")

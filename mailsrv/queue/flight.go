@@ -175,7 +175,8 @@ func (q *Queue) tell(ctx context.Context, id string, now time.Time) {
 		m.Warned = m.Warned || len(slow) > 0
 		for i := range m.Recipients {
 			r := &m.Recipients[i]
-			r.Told = r.Told || r.Failed
+			// Others may have failed while these were told.
+			r.Told = r.Told || slices.ContainsFunc(failed, func(f Recipient) bool { return f.Addr == r.Addr })
 		}
 	})
 	if err != nil && !errors.Is(err, ErrNone) {
