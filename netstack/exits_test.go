@@ -169,7 +169,7 @@ func refused(t *testing.T, h *nettest.Host, url string) {
 // once a second (icmp_ratelimit).
 func told(t *testing.T, h *nettest.Host, url string) {
 	t.Helper()
-	if out, err := h.Try("curl", "-sS", "-m", "5", url); err == nil || strings.Contains(out, "timed out") {
+	if out, err := h.Try("curl", "-sS", "-m", "12", url); err == nil || strings.Contains(out, "timed out") {
 		t.Errorf("%s: no refusal: %q, %v", url, out, err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	searchTime = 2 * time.Second
+	searchTime = 4 * time.Second
 	soapTime   = 5 * time.Second
 	mostHeard  = 64 // answers to a search
 	mostPlaces = 4  // descriptions that are read
@@ -66,7 +66,7 @@ func search(ctx context.Context, way Way, everybody netip.AddrPort) ([]*url.URL,
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })()
-	for range 2 {
+	ask := func() {
 		for _, t := range targets {
 			q := fmt.Appendf(nil, "M-SEARCH * HTTP/1.1\r\nHOST: %s\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: %s\r\n\r\n", ssdp, t)
 			for _, to := range []netip.AddrPort{everybody, netip.AddrPortFrom(way.Gateway, everybody.Port())} {
@@ -74,6 +74,9 @@ func search(ctx context.Context, way Way, everybody netip.AddrPort) ([]*url.URL,
 			}
 		}
 	}
+	ask()
+	again := time.AfterFunc(searchTime/3, ask) // packets are lost, and gateways slow
+	defer again.Stop()
 	var places []*url.URL
 	buf := make([]byte, 2048)
 	for heard := 0; heard < mostHeard && len(places) < mostPlaces; {
@@ -89,7 +92,7 @@ func search(ctx context.Context, way Way, everybody netip.AddrPort) ([]*url.URL,
 		if p != nil && !slices.ContainsFunc(places, func(o *url.URL) bool { return o.String() == p.String() }) {
 			places = append(places, p)
 			// Whoever answers has said by now what he has; the rest is soon there.
-			c.SetReadDeadline(time.Now().Add(searchTime / 4))
+			c.SetReadDeadline(time.Now().Add(searchTime / 8))
 		}
 	}
 	return places, nil
