@@ -59,7 +59,7 @@ func (q *Queue) pack(f flight) *parcel {
 // and removes the message when nobody needs it any more.
 func (q *Queue) note(ctx context.Context, f flight, p *parcel, all error) {
 	now := q.o.Now().UTC()
-	err := q.change(f.id, func(m *Message) {
+	err := q.record(f.id, func(m *Message) {
 		for i := range m.Recipients {
 			r := &m.Recipients[i]
 			if !r.open() || r.domain() != f.domain {
@@ -74,12 +74,11 @@ func (q *Queue) note(ctx context.Context, f flight, p *parcel, all error) {
 			q.o.Log.Info("mail sent on", "id", m.ID, "to", r.Addr, "host", r.Host, "tls", r.TLS, "done", r.Done, "failed", r.Failed, "err", r.Why)
 		}
 	})
-	if err != nil {
-		if !errors.Is(err, ErrNone) {
-			q.o.Log.Error("mail queue not saved", "id", f.id, "err", err)
-			q.postpone(f, now)
-		}
+	if errors.Is(err, ErrNone) {
 		return
+	}
+	if err != nil {
+		q.o.Log.Error("mail queue not saved", "id", f.id, "err", err)
 	}
 	q.tell(ctx, f.id, now)
 }
@@ -111,17 +110,6 @@ func pause(attempts int) time.Duration {
 	d := firstPause << min(attempts-1, 10)
 	d = min(d, longestPause)
 	return d - time.Duration(rand.Int64N(int64(d/10)))
-}
-
-// postpone keeps what cannot be saved from being tried in a loop.
-func (q *Queue) postpone(f flight, now time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if m := q.all[f.id]; m != nil {
-		for i := range m.Recipients {
-			m.Recipients[i].Next = now.Add(firstPause)
-		}
-	}
 }
 
 // tell reports to the sender what failed for good or takes long, and removes the
@@ -161,6 +149,9 @@ func (q *Queue) tell(ctx context.Context, id string, now time.Time) {
 		if !q.bounce(ctx, &c, kind.action, kind.who, now) {
 			return // the next flight or start tries again
 		}
+		if left { // or it goes in a moment
+			q.wrote(id, kind.action, kind.who)
+		}
 	}
 	if !left {
 		if err := q.Drop(id); err != nil && !errors.Is(err, ErrNone) {
@@ -168,15 +159,17 @@ func (q *Queue) tell(ctx context.Context, id string, now time.Time) {
 		}
 		return
 	}
-	if len(failed)+len(slow) == 0 {
-		return
-	}
-	err := q.change(id, func(m *Message) {
-		m.Warned = m.Warned || len(slow) > 0
+}
+
+// wrote notes that the sender was told, before anything else can fail: or it
+// would be told again.
+func (q *Queue) wrote(id, action string, who []Recipient) {
+	err := q.record(id, func(m *Message) {
+		m.Warned = m.Warned || action == "delayed"
 		for i := range m.Recipients {
 			r := &m.Recipients[i]
 			// Others may have failed while these were told.
-			r.Told = r.Told || slices.ContainsFunc(failed, func(f Recipient) bool { return f.Addr == r.Addr })
+			r.Told = r.Told || action == "failed" && slices.ContainsFunc(who, func(f Recipient) bool { return f.Addr == r.Addr })
 		}
 	})
 	if err != nil && !errors.Is(err, ErrNone) {

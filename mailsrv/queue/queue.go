@@ -275,7 +275,8 @@ func (q *Queue) start(ctx context.Context) time.Duration {
 		}
 		if !m.open() && now.Sub(m.told) >= firstPause { // only its sender does not know yet
 			m.told = now
-			q.wg.Go(func() { q.tell(ctx, m.ID, now) })
+			id := m.ID // m changes under mu
+			q.wg.Go(func() { q.tell(ctx, id, now) })
 			continue
 		}
 		for i := range m.Recipients {
@@ -284,7 +285,8 @@ func (q *Queue) start(ctx context.Context) time.Duration {
 				continue
 			}
 			f := flight{m.ID, r.domain()}
-			if wait := r.Next.Sub(now); wait > 0 {
+			// What lies further off was written while the clock was wrong.
+			if wait := r.Next.Sub(now); wait > 0 && wait <= longestPause {
 				pause = min(pause, wait)
 				continue
 			}
@@ -323,8 +325,14 @@ func (q *Queue) List() []Message {
 	return out
 }
 
-// change changes a message that is in the queue, also on disk.
-func (q *Queue) change(id string, f func(*Message)) error {
+// change changes a message that is in the queue, also on disk, or not at all.
+func (q *Queue) change(id string, f func(*Message)) error { return q.alter(id, f, false) }
+
+// record writes down what has happened. It is kept in mind if the disk is full,
+// or what was sent would be sent again and again; the next change saves it.
+func (q *Queue) record(id string, f func(*Message)) error { return q.alter(id, f, true) }
+
+func (q *Queue) alter(id string, f func(*Message), happened bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.all[id]
@@ -334,12 +342,15 @@ func (q *Queue) change(id string, f func(*Message)) error {
 	c := *m
 	c.Recipients = slices.Clone(m.Recipients)
 	f(&c)
-	if err := q.disk.save(&c); err != nil {
-		return fmt.Errorf("saving the mail queue: %w", err)
+	err := q.disk.save(&c)
+	if err != nil {
+		err = fmt.Errorf("saving the mail queue: %w", err)
 	}
-	*m = c
-	q.rouse()
-	return nil
+	if err == nil || happened {
+		*m = c
+		q.rouse()
+	}
+	return err
 }
 
 // Retry has a message tried at once, and lets it go on if it is held.

@@ -17,6 +17,7 @@ type outcome struct {
 	status string // RFC 3463
 	why    string
 	host   string // that said so
+	door   bool   // before it knew what mail it is: another host may take it
 }
 
 func (o *outcome) Error() string { return o.why }
@@ -53,7 +54,7 @@ func (q *Queue) way(ctx context.Context, domain string) (*itinerary, error) {
 	routes := q.routes
 	q.mu.Unlock()
 	if r, ok := routes.Domains[domain]; ok {
-		return &itinerary{hops: []hop{{name: r.Host, port: q.o.Port, within: r.Within}}}, nil
+		return &itinerary{hops: []hop{{name: r.Host, port: q.o.Port, within: append([]netip.Prefix{}, r.Within...)}}}, nil // not nil: without subnets, nowhere
 	}
 	if s := routes.Smarthost; s != nil {
 		return &itinerary{hops: []hop{{name: s.Host, port: s.Port, smart: s}}}, nil

@@ -22,6 +22,8 @@ const (
 	dialTime    = 30 * time.Second
 	commandTime = 5 * time.Minute  // RFC 5321 §4.5.3.2
 	finalTime   = 10 * time.Minute // after the message
+	quitTime    = 5 * time.Second
+	maxReplies  = 2 << 20 // bytes of all that a host says in a session
 	flightTime  = 30 * time.Minute // of all hops together
 )
 
@@ -60,7 +62,7 @@ func (q *Queue) deliver(ctx context.Context, p *parcel) error {
 				return nil
 			}
 			var o *outcome
-			if errors.As(err, &o) && o.final {
+			if errors.As(err, &o) && o.final && !o.door {
 				return err
 			}
 			q.o.Log.Info("mail host did not take a message", "id", p.ID, "host", h.name, "addr", a, "err", err)
@@ -121,6 +123,7 @@ func (q *Queue) session(ctx context.Context, p *parcel, h *hop, a netip.Addr, mu
 	if err := q.transact(c, p); err != nil {
 		return err
 	}
+	c.CommandTimeout = quitTime
 	_ = c.Quit() // it has the message: whatever it says now
 	return nil
 }
@@ -135,7 +138,7 @@ func (q *Queue) hello(conn net.Conn, p *parcel, h *hop, must *demand) (*smtp.Cli
 	offered, err := begin(conn, name)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, atDoor(err, h.name)
 	case p.tls != "" || must.inClear():
 	case !offered && must != nil:
 		return nil, later("4.7.10", "%s offers no encryption, which %s", h.name, must.whose)
@@ -154,15 +157,32 @@ func (q *Queue) hello(conn net.Conn, p *parcel, h *hop, must *demand) (*smtp.Cli
 	}
 	c := smtp.NewClient(&greeted{Conn: conn, greeting: []byte("220 hello\r\n")})
 	c.CommandTimeout, c.SubmissionTimeout = commandTime, finalTime
-	return c, c.Hello(name)
+	if err := c.Hello(name); err != nil {
+		return nil, atDoor(err, h.name)
+	}
+	return c, nil
+}
+
+// atDoor is what a host says before it knows what it is about. It speaks for
+// itself and not for its domain: another one may take the mail.
+func atDoor(err error, host string) error {
+	err = told(err, host)
+	if o, ok := errors.AsType[*outcome](err); ok {
+		o.door = true
+	}
+	return err
 }
 
 // A greeted is a connection on which the greeting was heard, to be told again.
+// It ends a session in which the host talks without end.
 type greeted struct {
 	net.Conn
 
 	greeting []byte
+	heard    int
 }
+
+var errTalks = errors.New("it says too much")
 
 func (g *greeted) Read(b []byte) (int, error) {
 	if len(g.greeting) > 0 {
@@ -170,7 +190,12 @@ func (g *greeted) Read(b []byte) (int, error) {
 		g.greeting = g.greeting[n:]
 		return n, nil
 	}
-	return g.Conn.Read(b)
+	if g.heard >= maxReplies {
+		return 0, errTalks
+	}
+	n, err := g.Conn.Read(b)
+	g.heard += n
+	return n, err
 }
 
 // begin hears the greeting, says EHLO, and reports whether TLS is offered.
