@@ -154,4 +154,3 @@ func TestAHostThatDoesNotSayGoodbyeIsNotWaitedFor(t *testing.T) {
 	b.send("a", "bob@elm.example")
 	b.waitFor("the end", func() bool { return len(b.List()) == 0 })
 }
-

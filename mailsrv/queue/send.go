@@ -23,7 +23,7 @@ const (
 	commandTime = 5 * time.Minute  // RFC 5321 §4.5.3.2
 	finalTime   = 10 * time.Minute // after the message
 	quitTime    = 5 * time.Second
-	maxReplies  = 2 << 20 // bytes of all that a host says in a session
+	maxReplies  = 2 << 20          // bytes of all that a host says in a session
 	flightTime  = 30 * time.Minute // of all hops together
 )
 
