@@ -18,9 +18,10 @@ func TestFailedCutIsTriedAgain(t *testing.T) {
 	w := newTown(t)
 	s, _ := w.serve(t)
 	w.join(t)
+	w.self.Try("conntrack", "-F") // other tests have left theirs
 	p := w.client.Start(t, "curl", "-sSN", "-m", "60", "http://192.168.1.20/slow")
 	open := func() bool {
-		return strings.Contains(w.self.Run(t, "conntrack", "-L", "-d", "192.168.1.20"), "dst=192.168.1.20")
+		return strings.Contains(w.self.Run(t, "conntrack", "-L", "-s", "10.77.0.2", "-d", "192.168.1.20"), "dst=192.168.1.20")
 	}
 	nettest.WaitFor(t, 10*time.Second, open)
 	fails := errors.New("the kernel has no time")
