@@ -85,8 +85,11 @@ func TestRouterIsFilteredAfterItsTunnelBroke(t *testing.T) {
 func TestForwardingThatOthersStopComesBack(t *testing.T) {
 	w := newTown(t)
 	w.serve(t)
-	w.self.Run(t, "sysctl", "-w", "net.ipv4.ip_forward=0")
-	nettest.WaitFor(t, 15*time.Second, func() bool {
-		return strings.TrimSpace(w.self.Run(t, "sysctl", "-n", "net.ipv4.ip_forward")) == "1"
-	})
+	// Each by itself: a router that is none any more puts back what it had changed.
+	for _, name := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} {
+		w.self.Run(t, "sysctl", "-w", name+"=0")
+		nettest.WaitFor(t, 15*time.Second, func() bool {
+			return strings.TrimSpace(w.self.Run(t, "sysctl", "-n", name)) == "1"
+		})
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"pic/netstack/wgdev"
 )
 
 // Run watches over what Apply has set up until ctx is done, and then takes it
@@ -129,8 +131,11 @@ func (s *Server) stopped() bool {
 	if !s.filters || !s.conf.routes() || s.conf.Rules.Router {
 		return false
 	}
-	b, err := os.ReadFile(sysNet + "ipv4/ip_forward")
-	return err == nil && strings.TrimSpace(string(b)) == "0"
+	off := func(name string) bool {
+		b, err := os.ReadFile(sysNet + name)
+		return err == nil && strings.TrimSpace(string(b)) == "0"
+	}
+	return off("ipv4/ip_forward") || s.conf.has6() && wgdev.HasIPv6() && off("ipv6/conf/all/forwarding")
 }
 
 func (s *Server) broken() error {

@@ -13,9 +13,9 @@ import (
 // Cut ends the open connections that now does not allow and one of old did, which
 // would otherwise go on as known ones; exactly those. A policy that is nil stands
 // for a former run of the cell, of which nothing is known: of those through the
-// tunnel it ends what now does not allow. What has come to an end is not told to
-// anybody; senders hear of it when they next send. After an error it is not known
-// what has ended, and old is still to be asked for.
+// tunnel it ends what now does not allow, and what now sends by an exit. What has
+// come to an end is not told to anybody; senders hear of it when they next send.
+// After an error it is not known what has ended, and old is still to be asked for.
 func Cut(old []*policy.Policy, now *policy.Policy) (int, error) {
 	if len(old) == 0 || untracked() {
 		return 0, nil
@@ -72,7 +72,9 @@ type lost struct{ old, now *policy.Policy }
 // ends reports whether a flow whose answers come from back has lost its right.
 func (l lost) ends(f policy.Flow, back netip.Addr) bool {
 	if l.old == nil {
-		return !l.now.Decide(f).Allow && (l.now.Tunnelled(f.Src) || l.now.Tunnelled(f.Dst))
+		is := l.now.Decide(f)
+		// One that goes by an exit now may have been opened past it, without its mark.
+		return is.Way == policy.ToExit || !is.Allow && (l.now.Tunnelled(f.Src) || l.now.Tunnelled(f.Dst))
 	}
 	for _, a := range []netip.Addr{f.Src, f.Dst, back} {
 		if l.old.Knows(a) && !l.now.Knows(a) || l.now.Blocks(a) && !l.old.Blocks(a) {

@@ -68,6 +68,15 @@ func TestCutEndsWhatLostItsRight(t *testing.T) {
 			}
 		})
 	}
+	// A cell that has just started does not know whether what goes by an exit now did
+	// so before: it could pass by the exit as long as it is open.
+	started := lost{nil, policy.New(full().Rules)}
+	for what, want := range map[string]bool{"phone by its exit": true, "laptop out": false} {
+		f := policy.Flow{Src: netip.MustParseAddr(all[what].src), Dst: netip.MustParseAddr(all[what].dst), Proto: policy.TCP, Port: all[what].port}
+		if got := started.ends(f, f.Dst); got != want {
+			t.Errorf("after a start, %s ends: %v", what, got)
+		}
+	}
 	// A cell that has just started ends what is not allowed in its tunnel, and
 	// leaves the host's own connections alone.
 	l := lost{nil, policy.New(small().Rules)}
