@@ -22,7 +22,7 @@ const (
 	table0    = 51800      // its table
 	// shut is the metric of the route that is left when all others are gone. It is
 	// the last there is.
-	shut = 4278198272
+	shut uint32 = 4278198272
 	// protocol marks our routes; the router has another.
 	protocol = 113
 )
@@ -43,6 +43,10 @@ func families() []int {
 	}
 	return []int{netlink.FAMILY_V4}
 }
+
+// metric is a metric as the library has it, which may be negative where an int has
+// 32 bits.
+func metric(m uint32) int { return int(m) }
 
 // lead makes tables and rules for the paths. Each table is shut before anything
 // leads to it.
@@ -143,7 +147,7 @@ func sameRule(a, b netlink.Rule) bool {
 // leadOne makes the table of one path.
 func leadOne(family int, p path) error {
 	wall := defaultRoute(family, p.number)
-	wall.Type, wall.Priority = unix.RTN_UNREACHABLE, shut
+	wall.Type, wall.Priority = unix.RTN_UNREACHABLE, metric(shut)
 	if err := netlink.RouteReplace(wall); err != nil {
 		return fmt.Errorf("shutting the table of exit %d: %w", p.number, err)
 	}
@@ -166,7 +170,7 @@ func leadOne(family int, p path) error {
 		}
 	}
 	return clearTable(family, p.number, func(r netlink.Route) bool {
-		return r.Type == unix.RTN_UNREACHABLE && r.Priority == shut || open && r.LinkIndex == way.LinkIndex && r.Priority == way.Priority
+		return r.Type == unix.RTN_UNREACHABLE && r.Priority == metric(shut) || open && r.LinkIndex == way.LinkIndex && r.Priority == way.Priority
 	})
 }
 

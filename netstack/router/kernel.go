@@ -159,14 +159,14 @@ func (k *kernel) dropAddress(link netlink.Link, p netip.Prefix) error {
 
 // seconds is the rest of a lifetime as the kernel counts it.
 func seconds(t, now time.Time) int {
-	return int(min(max(t.Sub(now), 0)/time.Second, 1<<31))
+	return int(min(max(t.Sub(now), 0)/time.Second, math.MaxInt32))
 }
 
 // sameLife reports whether lifetimes end at the same time; the kernel counts down.
 // Without both they are without end.
 func sameLife(have, want netlink.Addr) bool {
 	if want.ValidLft == 0 {
-		return have.ValidLft == 0 || have.ValidLft == math.MaxUint32
+		return have.ValidLft == 0 || uint32(have.ValidLft) == math.MaxUint32
 	}
 	near := func(a, b int) bool { return a-b <= 2 && b-a <= 2 && (a == 0) == (b == 0) }
 	return near(have.ValidLft, want.ValidLft) && near(have.PreferedLft, want.PreferedLft)
